@@ -1,0 +1,29 @@
+package admission
+
+import "bytes"
+
+// ownerKeys are the last parts of annotation and label keys that name what an object belongs to.
+var ownerKeys = map[string]bool{
+	"instance": true, "name": true, "tracking-id": true, "composite": true, "certificate-name": true,
+	"release-name": true, "owner": true, "owner-name": true, "owned-by": true, "managed-by": true,
+}
+
+var (
+	ownerReferences  = []byte("metadata.ownerReferences")
+	annotationPrefix = []byte("metadata.annotations[")
+	labelPrefix      = []byte("metadata.labels[")
+)
+
+// namesOwner reports whether a field names the object's owner: an ownerReference, or a key such as
+// app.kubernetes.io/instance or cert-manager.io/certificate-name. When such a field flips along with others, the
+// controller works for one owner and then for another, and neither will ever be content.
+func namesOwner(path []byte) bool {
+	if bytes.HasPrefix(path, ownerReferences) {
+		return true
+	}
+	if !bytes.HasPrefix(path, annotationPrefix) && !bytes.HasPrefix(path, labelPrefix) {
+		return false
+	}
+	slash := bytes.LastIndexByte(path, '/')
+	return slash >= 0 && ownerKeys[string(bytes.TrimSuffix(path[slash+1:], []byte("]")))]
+}
