@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/truce-dev/truce/pkg/registration"
+	"github.com/truce-dev/truce/test/cluster"
+)
+
+// background is for what is done when a test's own context has ended.
+var background = context.Background()
+
+// hook is a webhook process.
+type hook struct {
+	t *testing.T
+	*cluster.Webhook
+	log     *cluster.Log
+	certDir string
+	gone    bool
+}
+
+// startHook starts a webhook with the scene's policy. It is stopped when the test ends.
+func (s *scene) startHook(args ...string) *hook {
+	s.t.Helper()
+	return s.startHookIn(fmt.Sprintf("%s/certs-%d", s.dir, scenes.Add(1)), args...)
+}
+
+// startHookIn starts a webhook whose certificate is in certDir, or will be.
+func (s *scene) startHookIn(certDir string, args ...string) *hook {
+	s.t.Helper()
+	h := &hook{t: s.t, log: &cluster.Log{}, certDir: certDir}
+	var err error
+	args = append([]string{"--policy=" + s.file}, args...)
+	if h.Webhook, err = cluster.StartWebhook(webhookBin, certDir, h.log, args...); err != nil {
+		s.t.Fatalf("%v\n%s", err, h.log.String())
+	}
+	s.t.Cleanup(func() {
+		h.stop()
+		if text := h.log.String(); strings.Contains(text, "DATA RACE") {
+			s.t.Errorf("the webhook has a data race:\n%s", text)
+		} else if s.t.Failed() {
+			s.t.Logf("the webhook's log:\n%s", text)
+		}
+	})
+	return h
+}
+
+// stop ends the webhook as a cluster would.
+func (h *hook) stop() {
+	h.t.Helper()
+	if h.gone {
+		return
+	}
+	h.gone = true
+	if err := h.Stop(); err != nil {
+		h.t.Errorf("the webhook did not end in good order: %v", err)
+	}
+}
+
+// kill ends the webhook without warning.
+func (h *hook) kill() {
+	h.t.Helper()
+	h.gone = true
+	h.signal(syscall.SIGKILL)
+	_ = h.Stop() // waits until it is gone; that it was killed is known
+}
+
+func (h *hook) signal(s syscall.Signal) {
+	h.t.Helper()
+	if err := h.Cmd.Process.Signal(s); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *hook) endpoint() registration.Endpoint {
+	return registration.Endpoint{URL: "https://" + h.Address, CABundle: h.CABundle}
+}
+
+// reached tells how many reviews the webhook answered.
+func (h *hook) reached() (validating, mutating int) {
+	return int(h.metric("truce_reviews_total", "phase", "validating")), int(h.metric("truce_reviews_total", "phase", "mutating"))
+}
+
+// metric returns the sum of a metric's samples that have the label values, given in pairs.
+func (h *hook) metric(name string, labels ...string) float64 {
+	h.t.Helper()
+	resp, err := http.Get("http://" + h.OpsAddress + "/metrics")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var sum float64
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		sample, value, _ := strings.Cut(lines.Text(), " ")
+		if sample != name && !strings.HasPrefix(sample, name+"{") {
+			continue
+		}
+		fits := true
+		for i := 0; i < len(labels); i += 2 {
+			fits = fits && strings.Contains(sample, fmt.Sprintf("%s=%q", labels[i], labels[i+1]))
+		}
+		if !fits {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		sum += n
+	}
+	if err := lines.Err(); err != nil {
+		h.t.Fatal(err)
+	}
+	return sum
+}
+
+// turn is a line of the webhook's log about a fight.
+type turn struct {
+	Time                                                     time.Time
+	Msg, Turn, Kind, Fight, Resource, Group, Namespace, Name string
+	Field, Signal, Rule, Reason, Mode                        string
+	Parties                                                  []string
+	Count                                                    int
+	Until                                                    time.Time
+}
+
+// turns returns what the webhook logged about fights so far, of the given kinds or all.
+func (h *hook) turns(kinds ...string) []turn {
+	h.t.Helper()
+	var all []turn
+	for _, line := range strings.Split(h.log.String(), "\n") {
+		var tn turn
+		if !strings.Contains(line, `"fight"`) || json.Unmarshal([]byte(line), &tn) != nil || tn.Msg != "fight" {
+			continue
+		}
+		if len(kinds) == 0 || slices.Contains(kinds, tn.Turn) {
+			all = append(all, tn)
+		}
+	}
+	return all
+}
+
+// started returns the fight over a field, and false if none was found yet. The log follows the answer by some
+// milliseconds: if there was a verdict already, its line is waited for.
+func (h *hook) started(field string) (turn, bool) {
+	h.t.Helper()
+	if !h.gone && len(h.turns("Started")) == 0 && h.metric("truce_verdicts_total") > 0 {
+		for end := time.Now().Add(2 * time.Second); len(h.turns("Started")) == 0 && time.Now().Before(end); {
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	for _, tn := range h.turns("Started") {
+		if tn.Field == field {
+			return tn, true
+		}
+	}
+	return turn{}, false
+}
