@@ -58,15 +58,15 @@ func fightOf(id, namespace, name string, since time.Duration) report.Fight {
 		Field: "metadata.annotations[k]", Signal: "Reversal", Rule: "all", Mode: policy.Enforce, Action: policy.ActionHold,
 		Parties: []report.Writer{{User: "system:serviceaccount:shop:red", Manager: "red"}, {User: "system:serviceaccount:shop:blue"}},
 		State:   report.Open, Reversals: 3, Writes: 5, Prevented: report.Prevented{Held: 2}, RatePerMinute: 60,
-		FirstSeen: now.Add(-since), Detected: now.Add(-since), LastSeen: now, Until: now.Add(5*time.Minute + time.Second/2),
+		FirstSeen: now.Add(-since), Detected: now.Add(-since), LastSeen: now, Until: now.Add(5*time.Minute + 59*time.Second),
 		Turns: []report.Turn{{Time: now.Add(-since), Turn: policy.Started, Until: now.Add(5 * time.Minute)}},
 	}
 }
 
 func TestFightsOfAllReplicas(t *testing.T) {
 	a, b := newTruceAt(t), newTruceAt(t)
-	a.fights = []report.Fight{fightOf("f-aaaaaaaaaaaa", "shop", "web", 10*time.Second)}
-	b.fights = []report.Fight{fightOf("f-aaaaaaaaaaaa", "shop", "web", 10*time.Second), fightOf("f-bbbbbbbbbbbb", "pizza", "api", time.Hour)}
+	a.fights = []report.Fight{fightOf("f-aaaaaaaaaaaa", "shop", "web", 150*time.Second)}
+	b.fights = []report.Fight{fightOf("f-aaaaaaaaaaaa", "shop", "web", 150*time.Second), fightOf("f-bbbbbbbbbbbb", "pizza", "api", time.Hour)}
 	ended := fightOf("f-cccccccccccc", "shop", "old", time.Hour)
 	ended.State = report.Ended
 	b.fights = append(b.fights, ended)
@@ -78,7 +78,7 @@ func TestFightsOfAllReplicas(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ID               NAMESPACE   OBJECT                FIELD                     PARTIES          AGE   PER MIN   STATE",
-		"f-aaaaaaaaaaaa   shop        serviceaccounts/web   metadata.annotations[k]   red, shop:blue   10s   120.0     Open",
+		"f-aaaaaaaaaaaa   shop        serviceaccounts/web   metadata.annotations[k]   red, shop:blue   2m    120.0     Open",
 		"f-bbbbbbbbbbbb   pizza", "(5m)", "   4\n",
 	} {
 		if !strings.Contains(out, want) {

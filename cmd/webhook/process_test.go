@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -261,6 +262,17 @@ func makePair(t *testing.T, dir string) certs.Bundle {
 	}
 	putPair(t, dir, b)
 	return b
+}
+
+// expiry is when the certificate of b expires, as a metric has it.
+func expiry(t *testing.T, b certs.Bundle) float64 {
+	t.Helper()
+	block, _ := pem.Decode(b.Cert)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(cert.NotAfter.Unix())
 }
 
 func putPair(t *testing.T, dir string, b certs.Bundle) {

@@ -51,6 +51,17 @@ func (s *sink) next(t *testing.T) *corev1.Event {
 	}
 }
 
+// events waits until there are n Events of a result: they are counted after they were written.
+func (s *scene) events(result string, n float64) {
+	s.t.Helper()
+	end := time.Now().Add(30 * time.Second)
+	for got := -1.0; got != n; <-time.After(time.Millisecond) {
+		if got = s.metric("truce_kubernetes_events_total", "result", result); got != n && time.Now().After(end) {
+			s.t.Fatalf("%v Events are %s, want %v", got, result, n)
+		}
+	}
+}
+
 func TestEventsTellTheStory(t *testing.T) {
 	to := &sink{created: make(chan *corev1.Event, 100)}
 	events := NewEvents(to)
@@ -90,9 +101,7 @@ func TestEventsTellTheStory(t *testing.T) {
 	if e := to.next(t); e.Reason != "FightReleased" || !strings.Contains(e.Message, "by an operator") {
 		t.Errorf("%+v", e)
 	}
-	if n := s.metric("truce_kubernetes_events_total", "result", "written"); n != 5 {
-		t.Errorf("%v Events were written", n)
-	}
+	s.events(eventWritten, 5)
 }
 
 func TestWhatEventsSay(t *testing.T) {
@@ -133,15 +142,11 @@ func fightAt(mode policy.Mode) Fight {
 // Two replicas see the same fight, as they do where a watch tells both of it. One of them writes the Event.
 func TestReplicasWriteAnEventOnce(t *testing.T) {
 	to := &sink{created: make(chan *corev1.Event, 100)}
-	for n, want := range []string{eventWritten, eventShared} {
+	for _, want := range []string{eventWritten, eventShared} {
 		events := NewEvents(to)
 		s := newScene(t, policy.Enforce, "Reject", Options{Events: events})
 		s.fight(5)
-		for end := time.Now().Add(30 * time.Second); s.metric("truce_kubernetes_events_total", "result", want) != 1; {
-			if time.Now().After(end) {
-				t.Fatalf("replica %d: the Event is not %s", n, want)
-			}
-		}
+		s.events(want, 1)
 		events.Stop()
 	}
 	e := to.next(t)
@@ -179,11 +184,7 @@ func TestEventsThatAreRefusedAreCounted(t *testing.T) {
 	events := NewEvents(to)
 	s := newScene(t, policy.Enforce, "Reject", Options{Events: events})
 	s.fight(5)
-	for end := time.Now().Add(30 * time.Second); s.metric("truce_kubernetes_events_total", "result", "failed") == 0; {
-		if time.Now().After(end) {
-			t.Fatal("no failure is counted")
-		}
-	}
+	s.events(eventFailed, 1)
 	events.Stop()
 }
 

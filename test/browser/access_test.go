@@ -96,7 +96,10 @@ func TestTokenIsAskedForAndKeptForTheTabOnly(t *testing.T) {
 	b.do("document.querySelector('.notice input').focus()")
 	b.press("wrong", kb.Enter)
 	b.until("the refusal", "document.querySelector('.notice').textContent.includes('The server does not accept this token.')")
-	b.do("document.querySelector('.notice input').focus()")
+	b.until("the refusal of the list, too", "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/fights')).length > 1")
+	if got := eval[string](b, "document.activeElement.type"); got != "password" {
+		t.Errorf("the focus is on a %q, want the field as it was: somebody may be typing", got)
+	}
 	b.press("sesame", kb.Enter)
 	b.until("the list", "document.querySelector('.fights tbody tr')")
 	b.until("the stream, with the token", "document.querySelector('.status').textContent === 'Live'")

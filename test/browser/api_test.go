@@ -136,14 +136,14 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	if !known(w, r, "object", "namespace", "field", "manager", "fight") {
 		return
 	}
+	events := make(chan string, 1000)
+	a.mu.Lock()
+	a.listeners[events] = true // before the page can know
+	a.mu.Unlock()
 	w.Header().Set("Content-Type", "text/event-stream")
 	fmt.Fprint(w, ": hello\n\n")
 	flusher := w.(http.Flusher)
 	flusher.Flush()
-	events := make(chan string, 1000)
-	a.mu.Lock()
-	a.listeners[events] = true
-	a.mu.Unlock()
 	defer func() {
 		a.mu.Lock()
 		delete(a.listeners, events)

@@ -12,8 +12,9 @@ install() { # package
 	fi
 	echo "installing $1 (first time only)"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 ||
-		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "$1" >/dev/null; }
+	apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+	"${apt[@]}" install -y --no-install-recommends "$1" >/dev/null 2>&1 ||
+		{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$1" >/dev/null; }
 }
 
 command -v chromium >/dev/null || install chromium

@@ -2,11 +2,13 @@ package browser
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -96,6 +98,39 @@ func TestListIsLive(t *testing.T) {
 	b.until("its end", "document.body.innerText.includes('3 fights are going on')")
 }
 
+// Drawn anew between pressing and letting go, the list would lose the click.
+func TestAClickIsNotLostInTheMiddleOfAFight(t *testing.T) {
+	a := serve(t, cluster(time.Now()))
+	b := openList(t, a, laptop, false)
+	b.until("the stream", "document.querySelector('.status').textContent === 'Live'")
+	at := eval[struct{ X, Y float64 }](b, `(() => { const r = document.querySelector(".what a b").getBoundingClientRect(); return { X: r.x + 5, Y: r.y + 5 } })()`)
+	mouse := func(what input.DispatchMouseEventType) {
+		call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: what, X: at.X, Y: at.Y, Button: input.MouseButtonLeft, ClickCount: 1})
+	}
+	news := func(id string) {
+		fresh := *a.scene.fights[0]
+		fresh.ID, fresh.RatePerMinute = id, 900
+		a.tell("fight", fresh)
+	}
+	mouse(input.DispatchMouseEventTypeMousePressed)
+	news("f-000000000005")
+	b.do("new Promise((done) => setTimeout(done, 1000))") // four times as long as news take to be drawn
+	b.says("h1", "3 fights are going on")
+	mouse(input.DispatchMouseEventTypeMouseReleased)
+	b.until("the fight", "document.querySelector('.crumbs')")
+
+	b = openList(t, a, laptop, false)
+	b.until("the stream", "document.querySelector('.status').textContent === 'Live'")
+	b.do("getSelection().selectAllChildren(document.querySelector('.fights code'))")
+	news("f-000000000006")
+	b.do("new Promise((done) => setTimeout(done, 1000))")
+	if got := eval[string](b, "getSelection().toString()"); got != a.scene.fights[0].Field {
+		t.Errorf("selected to be copied is %q now", got)
+	}
+	b.do("getSelection().removeAllRanges()")
+	b.until("the news", "document.body.innerText.includes('4 fights are going on')")
+}
+
 func TestWhatHappensWhileTheListIsOnItsWayIsNotLost(t *testing.T) {
 	a := serve(t, cluster(time.Now()))
 	fresh := *a.scene.fights[0]
@@ -113,16 +148,18 @@ func TestWhatHappensWhileTheListIsOnItsWayIsNotLost(t *testing.T) {
 func TestListSurvivesALostStream(t *testing.T) {
 	a := serve(t, cluster(time.Now()))
 	b := open(t, a.URL+"/ui/", laptop, false, "ERR_")
+	b.until("the list", "document.querySelector('"+rows+"')")
 	b.until("the stream", "document.querySelector('.status').textContent === 'Live'")
 	fresh := *a.scene.fights[0]
 	fresh.ID = "f-000000000002"
 	a.add(&fresh) // nobody is told
 	a.hangUp()
 	b.until("what happened meanwhile", "document.body.innerText.includes('4 fights are going on')")
-	b.until("the stream", "document.querySelector('.status').textContent === 'Live'")
 	again := fresh
 	again.ID = "f-000000000003"
-	a.tell("fight", again)
+	for !a.tell("fight", again) { // until the page listens again
+		runtime.Gosched()
+	}
 	b.until("what happens now", "document.body.innerText.includes('5 fights are going on')")
 }
 

@@ -74,7 +74,7 @@ async function route(focus) {
     if (late()) return;
     if (shown !== hash) { // what is shown is not what was asked for
       current = null;
-      fill(main, notice);
+      for (const el of [...main.childNodes]) if (el !== notice) el.remove(); // it may be typed into: it keeps the focus
     }
     complain(err);
   }
@@ -168,7 +168,22 @@ function complain(err) {
   fill(notice, h("div", null, question, h("small", null, hint)), form);
 }
 
-const redraw = soon(() => current?.draw(), 250);
+// A picture drawn anew takes away what somebody is about to click on or to copy, so it waits until they are done.
+let pressed = false;
+let waits = false;
+const redraw = soon(() => {
+  waits = pressed || !getSelection().isCollapsed;
+  if (!waits) current?.draw();
+}, 250);
+
+function press(to) {
+  pressed = to;
+  if (waits) redraw();
+}
+addEventListener("pointerdown", () => press(true), true);
+addEventListener("pointerup", () => press(false), true);
+addEventListener("pointercancel", () => press(false), true);
+document.addEventListener("selectionchange", () => waits && redraw());
 
 // take brings an event into the view, and keeps it for one that is still being asked for.
 function take(event, data) {
@@ -211,7 +226,7 @@ async function follow(filter) {
 
 if (source.live) {
   setInterval(() => { // ages grow
-    if (!current || document.hidden || current instanceof Changes || !getSelection().isCollapsed) return;
+    if (!current || document.hidden || current instanceof Changes) return;
     current.now = now();
     redraw();
   }, 5000);
