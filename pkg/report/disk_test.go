@@ -136,9 +136,12 @@ func TestOnlyOneProcessHasTheJournal(t *testing.T) {
 // victimDir tells this test's process that it is the one to be killed.
 const victimDir = "TRUCE_TEST_VICTIM_DIR"
 
+// killedSize is more than it writes until it is killed, however long that takes: it must forget nothing.
+const killedSize = 4 << 30
+
 func TestWhatWasShownSurvivesAKill(t *testing.T) {
 	if dir := os.Getenv(victimDir); dir != "" {
-		d := openDisk(t, dir, 48*time.Hour, 64<<20)
+		d := openDisk(t, dir, 48*time.Hour, killedSize)
 		j := newJournal(100, "", d)
 		show := d.show
 		d.show = func(c []Change) {
@@ -179,7 +182,7 @@ func TestWhatWasShownSurvivesAKill(t *testing.T) {
 	if last < 0 {
 		t.Fatal("it showed nothing")
 	}
-	d := openDisk(t, dir, 48*time.Hour, 64<<20)
+	d := openDisk(t, dir, 48*time.Hour, killedSize)
 	defer d.db.Close()
 	d.scan = time.Hour
 	got, _ := d.read(ChangeQuery{Until: noon.Add(time.Duration(last) * time.Second)}, last+10)
