@@ -25,6 +25,7 @@ func TestForgedReviewsAreTurnedAway(t *testing.T) {
 	}
 	values := map[string]any{
 		"replicas":          1,
+		"timeoutSeconds":    patientSeconds,
 		"ports":             map[string]any{"webhook": freePort(t), "ops": freePort(t)},
 		"shutdownDelay":     "0s",
 		"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "shop"}},
@@ -47,8 +48,7 @@ func TestForgedReviewsAreTurnedAway(t *testing.T) {
 	})
 	s.configMap(t, "figs")
 	red, blue := s.party(t, "red"), s.party(t, "blue")
-	red.mustWrite("figs")
-	before := s.failedCalls(t)
+	before := s.answered(t, 2, func() { red.mustWrite("figs") })
 	eventually(t, "the fight over figs is found", func() bool {
 		red.mustWrite("figs")
 		blue.mustWrite("figs")

@@ -156,16 +156,13 @@ var chartCRDs = map[string][]string{
 // installCRDs installs custom resources from the modules of those who define them.
 func (s *shared) installCRDs(ctx context.Context, modules map[string][]string) error {
 	for module, files := range modules {
-		cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
-		cmd.Dir = filepath.Join(cluster.Root(), "tools", "chart")
-		out, err := cmd.Output()
-		var fetched struct{ Dir, Error string }
-		if err := errors.Join(err, json.Unmarshal(out, &fetched)); err != nil || fetched.Error != "" {
-			return fmt.Errorf("fetching %s: %w: %s", module, err, fetched.Error)
+		dir, err := download(ctx, module)
+		if err != nil {
+			return err
 		}
 		var paths []string
 		for _, f := range files {
-			paths = append(paths, filepath.Join(fetched.Dir, filepath.FromSlash(f)))
+			paths = append(paths, filepath.Join(dir, filepath.FromSlash(f)))
 		}
 		if _, err := envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{
 			Paths: paths, ErrorIfPathMissing: true, MaxTime: time.Minute,
@@ -174,6 +171,30 @@ func (s *shared) installCRDs(ctx context.Context, modules map[string][]string) e
 		}
 	}
 	return nil
+}
+
+// download fetches a module, unless Go's cache has it, and returns its directory. It asks again when the network fails, for
+// as long as a short outage may last.
+func download(ctx context.Context, module string) (string, error) {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for end := time.Now().Add(2 * time.Minute); ; {
+		cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+		cmd.Dir = filepath.Join(cluster.Root(), "tools", "chart")
+		out, err := cmd.Output()
+		var fetched struct{ Dir, Error string }
+		if err = errors.Join(err, json.Unmarshal(out, &fetched)); err == nil && fetched.Error == "" {
+			return fetched.Dir, nil
+		}
+		if time.Now().After(end) {
+			return "", fmt.Errorf("fetching %s: %w: %s", module, err, fetched.Error)
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // of returns the client of an object's kind.

@@ -34,10 +34,12 @@ func TestTheLifeOfARelease(t *testing.T) {
 	s.namespace(t, namespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 	s.namespace(t, "shop", nil)
 	r := s.release(map[string]any{
-		"replicas":      1, // every Pod here has the same address
-		"certificates":  map[string]any{"mode": "existing", "secretName": "serving", "caBundle": s.servingCertificate(t)},
-		"ports":         map[string]any{"webhook": freePort(t), "ops": freePort(t)},
-		"shutdownDelay": "2s",
+		"replicas":     1, // every Pod here has the same address
+		"certificates": map[string]any{"mode": "existing", "secretName": "serving", "caBundle": s.servingCertificate(t)},
+		"ports":        map[string]any{"webhook": freePort(t), "ops": freePort(t)},
+		// Far longer than the API server takes to hear of another Pod, on a busy machine as well.
+		"shutdownDelay": "10s", "terminationGracePeriodSeconds": 60,
+		"timeoutSeconds": patientSeconds,
 		// Not what the control plane itself does meanwhile.
 		"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "shop"}},
 	})
@@ -289,8 +291,41 @@ func (s *shared) load(t *testing.T) (stop func() int) {
 	return func() int { close(done); <-ended; return writes }
 }
 
+// patientSeconds is how long the API server waits for an answer where a test counts the calls that fail: a busy machine may
+// take longer than the chart's default to make one.
+const patientSeconds = 10
+
+// answered writes until a write takes a call of each of so many webhooks and none fails, and returns how many have failed
+// by then. The API server hears of a caBundle a little later than who reads it there.
+func (s *shared) answered(t *testing.T, webhooks int, write func()) (failed int) {
+	t.Helper()
+	eventually(t, "the API server's calls are answered", func() bool {
+		before, calls := s.failedCalls(t), s.calls(t)
+		write()
+		failed = s.failedCalls(t)
+		return failed == before && s.calls(t)-calls >= webhooks
+	})
+	return failed
+}
+
+// calls returns how often the API server called Truce, in vain or not.
+func (s *shared) calls(t *testing.T) int {
+	t.Helper()
+	return s.sum(t, func(line string) bool {
+		return strings.HasPrefix(line, "apiserver_admission_webhook_admission_duration_seconds_count{")
+	})
+}
+
 // failedCalls returns how often the API server called Truce in vain, failed open or not.
 func (s *shared) failedCalls(t *testing.T) int {
+	t.Helper()
+	return s.sum(t, func(line string) bool {
+		return strings.HasPrefix(line, "apiserver_admission_webhook_fail_open_count{") || strings.Contains(line, "calling_webhook_error")
+	})
+}
+
+// sum adds up what the API server's metrics about Truce say in the lines that are wanted.
+func (s *shared) sum(t *testing.T, wanted func(line string) bool) int {
 	t.Helper()
 	data, err := s.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
@@ -298,8 +333,7 @@ func (s *shared) failedCalls(t *testing.T) int {
 	}
 	total := 0
 	for line := range strings.Lines(string(data)) {
-		if (strings.HasPrefix(line, "apiserver_admission_webhook_fail_open_count{") || strings.Contains(line, "calling_webhook_error")) &&
-			strings.Contains(line, "truce.dev") {
+		if strings.Contains(line, "truce.dev") && wanted(line) {
 			var n float64
 			if _, err := fmt.Sscan(line[strings.LastIndex(line, " ")+1:], &n); err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ func TestACertificateOfItsOwn(t *testing.T) {
 	s.namespace(t, "shop", nil)
 	r := s.release(map[string]any{
 		"replicas":          1,
+		"timeoutSeconds":    patientSeconds,
 		"ports":             map[string]any{"webhook": freePort(t), "ops": freePort(t)},
 		"shutdownDelay":     "0s",
 		"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "shop"}},
@@ -48,7 +49,7 @@ func TestACertificateOfItsOwn(t *testing.T) {
 	}
 	s.configMap(t, "cheese")
 	red, blue := s.party(t, "red"), s.party(t, "blue")
-	before := s.failedCalls(t)
+	before := s.answered(t, 2, func() { red.mustWrite("cheese") })
 	eventually(t, "the fight over cheese is found", func() bool {
 		red.mustWrite("cheese")
 		blue.mustWrite("cheese")
