@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	truce "github.com/truce-dev/truce/certs"
+	"github.com/truce-dev/truce/certs/incluster"
 	"github.com/truce-dev/truce/test/cluster"
 )
 
@@ -63,7 +64,9 @@ func TestRotationUnderLoad(t *testing.T) {
 	if float64(writes) < atLeast*took.Seconds() {
 		t.Logf("this machine is too slow or too busy for %d writes a second", atLeast)
 	}
-	if after := changed.Sub(announced); after < time.Minute-time.Second { // both are seen a little later than they happen
+	// The minute counts from the beginning of the look that announces it, by what the API server said then of the time. The
+	// line in the log comes when the look has written everything, which takes 20 s at most.
+	if after := changed.Sub(announced); after < incluster.Settle-25*time.Second {
 		t.Errorf("it signed %s after it was announced, before the slowest API server has heard of it", after)
 	}
 	ring := s.ring()

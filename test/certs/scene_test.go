@@ -21,6 +21,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,8 +38,8 @@ import (
 	"github.com/truce-dev/truce/test/cluster"
 )
 
-// patience is how long something may take that takes far less on an idle machine.
-const patience = 90 * time.Second
+// patience is how long something may take that takes far less on an idle machine: a rotation more than a minute.
+const patience = 3 * time.Minute
 
 // errNotYet is for what is only a question of time.
 var errNotYet = errors.New("not yet")
@@ -151,7 +152,27 @@ func (s *scene) allow() {
 		if err := errors.Join(err, err2); err != nil {
 			s.t.Fatal(err)
 		}
+		eventually(s.t, "the API server has heard of the rights", func() error { return s.may(role) })
 	}
+}
+
+// may returns an error unless the service account has the rights of a role. The API server hears of a role as a whole, so
+// one right stands for all.
+func (s *scene) may(role rbacv1.Role) error {
+	rule := role.Rules[0]
+	asked := &authorizationv1.ResourceAttributes{
+		Namespace: role.Namespace, Verb: rule.Verbs[0], Group: rule.APIGroups[0], Resource: rule.Resources[0],
+	}
+	if len(rule.ResourceNames) > 0 {
+		asked.Name = rule.ResourceNames[0]
+	}
+	review, err := kube.AuthorizationV1().SubjectAccessReviews().Create(s.t.Context(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: s.user(), ResourceAttributes: asked},
+	}, metav1.CreateOptions{})
+	if err == nil && !review.Status.Allowed {
+		err = errNotYet
+	}
+	return err
 }
 
 // rulesOfTheDocumentation returns the documents of the YAML block in docs/security.md that has the rules.
@@ -380,10 +401,19 @@ func (s *scene) args() []string {
 
 func (s *scene) start(args ...string) *replica {
 	s.t.Helper()
+	r, err := s.tryStart(args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// tryStart is start for any goroutine: only the test's own may end the test.
+func (s *scene) tryStart(args ...string) (*replica, error) {
 	r := &replica{t: s.t, log: &logBuffer{}}
 	var err error
 	if r.Webhook, err = cluster.StartWebhook(s.webhook, "", r.log, append(s.args(), args...)...); err != nil {
-		s.t.Fatalf("%v\n%s", err, r.log.String())
+		return nil, fmt.Errorf("%w\n%s", err, r.log.String())
 	}
 	s.t.Cleanup(func() {
 		if err := r.Stop(); err != nil && !r.killed {
@@ -395,7 +425,7 @@ func (s *scene) start(args ...string) *replica {
 			s.t.Logf("the webhook's log:\n%s", text)
 		}
 	})
-	return r
+	return r, nil
 }
 
 func (r *replica) port() int32 { return portOf(r.t, r.Address) }
