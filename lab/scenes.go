@@ -58,7 +58,7 @@ func incidentScene() scene {
 		rows: []string{
 			incident.Attempted, incident.Stored, stage.Revisions, stage.Delivered, "",
 			incident.DepthP99, incident.DepthMax, incident.LatencyP50, incident.LatencyP99, incident.LatencyMax,
-			incident.LatencyOut, incident.Pods, incident.Dead, incident.DeadJobs, incident.Dropped, "",
+			incident.LatencyOut, incident.Outset, incident.Pods, incident.Dead, incident.DeadJobs, incident.Dropped, "",
 			stage.ServerCPU, stage.TruceCPU, stage.TruceMemory, incident.Found,
 		},
 		plots: []string{incident.Depth, incident.Latency, incident.Stored},

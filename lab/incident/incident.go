@@ -29,10 +29,10 @@ const (
 	policyEach = 24
 )
 
-// outset is how long a run has just begun. Truce sees a fight only when there has been one: about ten writes of each
-// object, which the policy engine has to work off whatever comes then. Latencies are those of Pods made later; the longest
-// of those before is a number of its own.
-const outset = 4 * time.Second
+// shortestOutset is how long a run has just begun. Truce sees a fight only when there has been one: about ten writes of
+// each object, which the policy engine has to work off whatever comes then. Where that takes longer, on a slow machine, so
+// does the outset. Latencies are those of Pods made later; the longest of those before is a number of its own.
+const shortestOutset = 4 * time.Second
 
 // asGoodAsEmpty is a depth of the queue that nobody notices.
 const asGoodAsEmpty = 20
@@ -51,9 +51,12 @@ const (
 	LatencyP50  = "new Pod to route, p50"
 	LatencyP99  = "new Pod to route, p99"
 	LatencyMax  = "new Pod to route, max"
-	LatencyOut  = "max in the first 4 s"
+	LatencyOut  = "max in the outset"
+	Outset      = "outset"
 	Pods        = "new Pods"
+	PodsLater   = "new Pods after the outset"
 	Dead        = "new Pods dead"
+	DeadLater   = "new Pods dead after the outset"
 	DeadJobs    = "of these CronJobs'"
 	Dropped     = "connections dropped"
 	Found       = "last fight found after"
@@ -193,7 +196,8 @@ func (p *play) perform(ctx context.Context, length time.Duration) error {
 	var failure, late error
 	all.Go(func() { failure = controller.Run(running) })
 	all.Go(func() { p.workload.run(running, services*podsEach) })
-	all.Go(func() { p.sampler.Run(running) })
+	var sampling sync.WaitGroup
+	sampling.Go(func() { p.sampler.Run(running) })
 	all.Go(func() { p.report(running) })
 	if p.action == stage.Late {
 		late = p.switchOn(running, length/12)
@@ -201,7 +205,10 @@ func (p *play) perform(ctx context.Context, length time.Duration) error {
 		cancel()
 	}
 	<-running.Done()
+	sampling.Wait() // it is at once
+	outset, over := p.outset()
 	outcome := p.workload.outcome(outset)
+	outcome.over = over
 	all.Wait()
 	p.run.Seconds = time.Since(p.began).Seconds()
 	// What there is can be counted although ctx has ended.
@@ -247,8 +254,34 @@ func (p *play) recover(ctx context.Context) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(outset):
+	case <-time.After(shortestOutset):
 	}
+}
+
+// outset returns how long the outset lasted, and false if it was not over at the end. Only where Truce acts does the end
+// of it depend on anything.
+func (p *play) outset() (length time.Duration, over bool) {
+	if !p.action.Enforced() {
+		return shortestOutset, true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found < services {
+		return shortestOutset, false
+	}
+	return endOfOutset(p.sampler.Series()[0], p.after)
+}
+
+// endOfOutset returns the first moment after the shortest outset, and after the last fight was found, when the queue is as
+// good as empty, and whether there is one.
+func endOfOutset(depth measure.Series, found time.Duration) (time.Duration, bool) {
+	for i, highest := range depth.Points {
+		at := time.Duration(float64(i+1) * depth.Step * float64(time.Second))
+		if at >= max(shortestOutset, found) && highest < asGoodAsEmpty {
+			return at, true
+		}
+	}
+	return shortestOutset, false
 }
 
 func (p *play) mark(text string) {
@@ -317,8 +350,12 @@ func (p *play) sum(before, after stage.Counts, o outcome, depths []float64) {
 		last.AtLeast = o.youngest > 0 && last.Number >= o.youngest
 	}
 	add(LatencyOut, "s", o.first)
+	add(Outset, "s", o.outset.Seconds())
+	r.Values[len(r.Values)-1].Absent = !o.over
 	add(Pods, "", float64(o.made))
+	add(PodsLater, "", float64(len(o.latencies)))
 	add(Dead, "", float64(o.dead))
+	add(DeadLater, "", float64(o.deadLater))
 	add(DeadJobs, "", float64(o.deadJobs))
 	add(Dropped, "", float64(p.engine.Dropped()))
 	there := p.action.Registered() || p.action == stage.Late
@@ -338,6 +375,10 @@ func (p *play) sum(before, after stage.Counts, o outcome, depths []float64) {
 	}
 	if there && p.found < services {
 		r.Notes = append(r.Notes, fmt.Sprintf("Truce found %d of %d fights.", p.found, services))
+	}
+	if w.Busy > max(1, w.Attempted/10) {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d of %d writes failed because the API server or the machine was too busy.",
+			w.Busy, w.Attempted))
 	}
 	if w.Failed > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d writes failed for other reasons, the last with: %v",

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/truce-dev/truce/lab/measure"
 	"github.com/truce-dev/truce/lab/victim"
 )
 
@@ -83,7 +84,7 @@ func (w *workload) live(ctx context.Context, n, address int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		b.failed = true
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !measure.Transient(err) {
 			w.failed = err
 		}
 		return
@@ -154,7 +155,10 @@ func (w *workload) oldestLocked() time.Duration {
 // outcome is what became of the Pods.
 type outcome struct {
 	made, dead, deadJobs int
-	latencies            []float64 // seconds; of the Pods made after the outset
+	outset               time.Duration
+	over                 bool      // the outset
+	deadLater            int       // of the Pods made after the outset
+	latencies            []float64 // of the same, in seconds
 	first                float64   // the longest of the others
 	youngest             float64   // how long the youngest of those waits that still wait, 0 if none does
 	failed               error
@@ -164,7 +168,7 @@ type outcome struct {
 func (w *workload) outcome(outset time.Duration) outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o := outcome{failed: w.failed}
+	o := outcome{failed: w.failed, outset: outset}
 	for _, b := range w.births {
 		latency := b.latency
 		waits := latency == 0
@@ -182,6 +186,9 @@ func (w *workload) outcome(outset time.Duration) outcome {
 			o.first = max(o.first, latency.Seconds())
 		} else {
 			o.latencies = append(o.latencies, latency.Seconds())
+			if b.dead {
+				o.deadLater++
+			}
 		}
 		if b.dead {
 			o.dead++

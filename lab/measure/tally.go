@@ -1,6 +1,8 @@
 package measure
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"sync"
 
@@ -17,13 +19,14 @@ type Tally struct {
 	told   []Told
 }
 
-// Writes are numbers of writes. Each one attempted is one of Stored, Held, Denied, Conflicts and Failed.
+// Writes are numbers of writes. Each one attempted is one of Stored, Held, Denied, Conflicts, Busy and Failed.
 type Writes struct {
 	Attempted int
 	Stored    int // the resourceVersion changed
 	Held      int // accepted, but the resourceVersion stayed
 	Denied    int // by Truce
 	Conflicts int // somebody else was faster
+	Busy      int // the API server or the machine was too busy
 	Failed    int
 	Failure   error // the latest
 }
@@ -54,6 +57,8 @@ func (t *Tally) Wrote(sent, got metav1.Object, err error) {
 		t.tellLocked(false, err.Error())
 	case apierrors.IsConflict(err):
 		w.Conflicts++
+	case Transient(err):
+		w.Busy++
 	default:
 		w.Failed++
 		w.Failure = err
@@ -71,6 +76,14 @@ func (t *Tally) HandleWarningHeader(_ int, _, text string) {
 func DeniedByTruce(err error) bool {
 	return (apierrors.IsTooManyRequests(err) || apierrors.IsForbidden(err)) &&
 		strings.Contains(err.Error(), `admission webhook "`+registration.ValidatingName+`"`)
+}
+
+// Transient reports whether an error says that the API server or the machine was too busy: whoever tries again may well
+// succeed.
+func Transient(err error) bool {
+	return err != nil && !DeniedByTruce(err) && (apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
+		apierrors.IsTooManyRequests(err) || errors.Is(err, context.DeadlineExceeded) ||
+		strings.Contains(err.Error(), "etcdserver: request timed out")) // which has no reason of its own
 }
 
 // maxTold is how many kinds of messages are kept.

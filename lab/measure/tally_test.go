@@ -1,7 +1,9 @@
 package measure
 
 import (
+	"context"
 	"errors"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,11 +33,15 @@ func TestTally(t *testing.T) {
 	tl.Wrote(sent, version("9"), nil)
 	tl.HandleWarningHeader(299, "", "truce: 14 reversals: others will be throttled")
 	tl.Wrote(sent, version("7"), nil)
-	for _, err := range []error{throttled, rejected, conflict, foreign, busy} {
+	transient := []error{
+		busy, apierrors.NewTimeoutError("request did not complete", 1), apierrors.NewServerTimeout(accounts, "update", 1),
+		&url.Error{Op: "Put", Err: context.DeadlineExceeded}, apierrors.NewInternalError(errors.New("etcdserver: request timed out")),
+	}
+	for _, err := range append([]error{throttled, rejected, conflict, foreign}, transient...) {
 		tl.Wrote(sent, nil, err)
 	}
 
-	want := Writes{Attempted: 8, Stored: 2, Held: 1, Denied: 2, Conflicts: 1, Failed: 2, Failure: busy}
+	want := Writes{Attempted: 12, Stored: 2, Held: 1, Denied: 2, Conflicts: 1, Busy: 5, Failed: 1, Failure: foreign}
 	if diff := cmp.Diff(want, tl.Now(), cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}

@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/truce-dev/truce/lab/measure"
 )
 
 // done counts what was done in the office.
@@ -53,7 +55,7 @@ func (s *staff) report(ctx context.Context, who string, counter *atomic.Int64, e
 	switch {
 	case err == nil:
 		counter.Add(1)
-	case apierrors.IsConflict(err): // somebody else was faster; there is a next time
+	case apierrors.IsConflict(err), measure.Transient(err): // somebody else was faster, or all were; there is a next time
 	case ctx.Err() == nil:
 		s.failed(who, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/truce-dev/truce/lab/measure"
 	"github.com/truce-dev/truce/pkg/policy"
 	"github.com/truce-dev/truce/pkg/registration"
 )
@@ -118,7 +119,7 @@ func (s *Stage) Enforce(ctx context.Context, a Action) error {
 const reviews = "truce_reviews_total"
 
 func (s *Stage) awaitLoaded(ctx context.Context) error {
-	timeout := time.After(time.Minute)
+	timeout := time.After(patience)
 	for {
 		select {
 		case e := <-s.entries:
@@ -129,7 +130,7 @@ func (s *Stage) awaitLoaded(ctx context.Context) error {
 				return fmt.Errorf("the webhook refused the policy of the lab: line %d: %s: %s", e.Line, e.Path, e.Problem)
 			}
 		case <-timeout:
-			return fmt.Errorf("the webhook did not load its changed policy within a minute (%s says more)", s.log.Name())
+			return fmt.Errorf("the webhook did not load its changed policy within %s (%s says more)", patience, s.log.Name())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -215,19 +216,22 @@ func (s *Stage) probe(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// Await asks again and again until done. what completes "waited a minute until …".
+// patience is how long something may take that takes far less on an idle machine.
+const patience = 3 * time.Minute
+
+// Await asks again and again until done. what completes "waited 3m0s until …".
 func Await(ctx context.Context, what string, done func() (bool, error)) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(time.Minute)
+	timeout := time.After(patience)
 	for {
-		if ok, err := done(); ok || err != nil {
+		if ok, err := done(); ok || err != nil && !measure.Transient(err) {
 			return err
 		}
 		select {
 		case <-tick.C:
 		case <-timeout:
-			return fmt.Errorf("waited a minute until %s, in vain", what)
+			return fmt.Errorf("waited %s until %s, in vain", patience, what)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
