@@ -70,6 +70,14 @@ type tab struct {
 // open opens a tab of the given size at address. Complaints that contain one of the expected words are none.
 func open(t *testing.T, address string, s size, dark bool, expected ...string) *tab {
 	t.Helper()
+	b := empty(t, address, s, dark, expected...)
+	b.run(chromedp.Navigate(address))
+	return b
+}
+
+// empty opens a tab that is yet to go to address.
+func empty(t *testing.T, address string, s size, dark bool, expected ...string) *tab {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	ctx, cancelLate := context.WithTimeout(ctx, 3*patience)
@@ -108,9 +116,14 @@ func open(t *testing.T, address string, s size, dark bool, expected ...string) *
 	}})
 	// Every five seconds the page redraws ages: in the middle of a click of these tests, which look for an element, and then
 	// for where it is.
-	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: "window.setInterval = () => 0"})
-	b.run(chromedp.Navigate(address))
+	b.first("window.setInterval = () => 0")
 	return b
+}
+
+// first has a script run before those of the pages that are opened from now on.
+func (b *tab) first(script string) {
+	b.t.Helper()
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 }
 
 // call sends the browser a command.

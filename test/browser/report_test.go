@@ -66,7 +66,9 @@ func TestReportIsWholeInItself(t *testing.T) {
 	b.until("all changes", "document.querySelector('h1').textContent === 'Changes'")
 	b.choose("namespace", "payments")
 	b.until("one field", "document.querySelector('h1').textContent.includes('existence')")
-	b.run(chromedp.NavigateBack(), chromedp.NavigateBack())
+	b.do("history.go(-2)")
+	b.until("the fight's address", "location.hash.startsWith('#/fights/')")
+	b.until("the fight again", "document.querySelector('.crumbs')")
 	b.run(chromedp.Click(chromedp.CSS("nav a")))
 	b.until("the list and the sections again", "document.querySelector('#section-0') && document.querySelector('.about')")
 }

@@ -223,16 +223,37 @@ func TestTimelineFollowsTheColourScheme(t *testing.T) {
 	b.until("a dark timeline", drawn)
 }
 
-// Ten thousand marks must neither take long to appear nor make zooming sluggish. The bounds leave room for a machine that
-// is busy with other things; what was measured is logged.
+// effort is how many milliseconds the tab needs, at the moment, for what telling and drawing consist of, arithmetic and
+// rectangles: those that a quiet machine needs, or more.
+const (
+	effort = `(() => {
+		const ctx = document.createElement("canvas").getContext("2d");
+		const times = [];
+		for (let i = 0; i < 9; i++) {
+			const start = performance.now();
+			let sum = 0;
+			for (let j = 0; j < 1e6; j++) sum += Math.sqrt(j);
+			for (let j = 0; j < 1e4; j++) ctx.fillRect(sum % 7 + j % 300, j % 150, 3, 3);
+			ctx.getImageData(0, 0, 1, 1);
+			times.push(performance.now() - start);
+		}
+		return times.sort((a, b) => a - b)[4];
+	})()`
+	quiet = 12
+)
+
+// Ten thousand marks must neither take long to appear nor make zooming sluggish. The bounds are those of a quiet machine, with
+// room, times what the machine is slower; what was measured is logged.
 func TestTenThousandMarks(t *testing.T) {
 	a := serve(t, crowd(time.Now(), 10_000))
 	for _, s := range []size{laptop, phone} {
-		start := time.Now() // with the tab's own start, which is most of it
-		b := openFight(t, a, "f-c0ffee000001", s, false)
+		b := open(t, a.URL+"/ui/#/fights/f-c0ffee000001", s, false, "willReadFrequently")
+		start := time.Now() // without the tab's own start, which would be most of it
+		b.until("the timeline", "document.querySelector('canvas')?.dataset.drawn")
 		b.until("all of them", "document.querySelector('.range').textContent.startsWith('10,000 writes')")
 		shown := time.Since(start)
 		b.shoot(fmt.Sprintf("many-%d", s.width))
+		slower := max(1, eval[float64](b, effort)/quiet)
 		draws := eval[[]float64](b, `(async () => {
 			const canvas = document.querySelector("canvas");
 			canvas.focus();
@@ -258,15 +279,15 @@ func TestTenThousandMarks(t *testing.T) {
 			return times.sort((a, b) => a - b)[4];
 		})()`)
 		median := draws[len(draws)/2]
-		t.Logf("%d px: 10,000 marks are there after %v; a redraw takes %.1f ms (median), %.1f ms at most; a new write %.1f ms more (median)",
-			s.width, shown.Round(time.Millisecond), median, draws[len(draws)-1], telling)
-		if shown > 10*time.Second {
+		t.Logf("%d px: 10,000 marks are there after %v; a redraw takes %.1f ms (median), %.1f ms at most; a new write %.1f ms more (median); the machine is %.1f times slower than a quiet one",
+			s.width, shown.Round(time.Millisecond), median, draws[len(draws)-1], telling, slower)
+		if shown.Seconds() > 10*slower {
 			t.Errorf("%d px: 10,000 marks took %v to appear", s.width, shown)
 		}
-		if median > 100 {
+		if median > 100*slower {
 			t.Errorf("%d px: a redraw of 10,000 marks takes %.1f ms", s.width, median)
 		}
-		if telling > 500 {
+		if telling > 500*slower {
 			t.Errorf("%d px: a story of 10,000 writes takes %.1f ms to make", s.width, telling)
 		}
 	}
