@@ -97,9 +97,10 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.env = &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
-		ControlPlaneStartTimeout: time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
+		BinaryAssetsDirectory: assets,
+		// It takes seconds, but not on a machine that compiles beside.
+		ControlPlaneStartTimeout: 5 * time.Minute,
+		ControlPlaneStopTimeout:  5 * time.Minute,
 		// Never what USE_EXISTING_CLUSTER in the environment says: fights belong on nobody's own cluster.
 		UseExistingCluster: new(bool),
 	}
@@ -112,6 +113,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	server.Out, server.Err = log, log
 	args := server.Configure()
 	args.Set("audit-policy-file", policyFile).Set("audit-log-path", c.AuditLog)
+	args.Set("audit-log-maxsize", "4096") // in MB: readers follow the one file, which is not to be rotated away
 	if o.WebhookKubeconfig != "" {
 		file := filepath.Join(o.Dir, "admission.yaml")
 		if err := os.WriteFile(file, []byte(admissionConfiguration(o.WebhookKubeconfig)), 0o600); err != nil {
