@@ -28,7 +28,7 @@ func TestFightsAreInTheAuditLog(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, modeRule("Warn"))
 			fields, _, _, write := tt.begin(s)
-			until(t, 30*time.Second, 50*time.Millisecond, func(i int) bool {
+			until(t, patience, 50*time.Millisecond, func(i int) bool {
 				write(i)
 				return len(s.hook.turns("Started")) >= len(tt.fields)
 			})

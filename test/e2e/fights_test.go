@@ -77,12 +77,14 @@ func TestFightsAreFoundAndHeld(t *testing.T) {
 			s := newScene(t, rule("action: Hold"))
 			fields, red, blue, write := tt.begin(s)
 			w := s.watch(tt.gvr, tt.object)
-			writes := until(t, 15*time.Second, 100*time.Millisecond, func(i int) bool {
+			var starts []turn
+			writes := until(t, patience, 100*time.Millisecond, func(i int) bool {
 				write(i)
-				return len(s.hook.turns("Started")) >= len(tt.fields)
+				starts = s.hook.starts(len(tt.fields))
+				return len(starts) >= len(tt.fields)
 			})
 			found := map[string]bool{}
-			for _, tn := range s.hook.turns("Started") {
+			for _, tn := range starts {
 				found[tn.Field] = true
 				// On a busy machine the API server may give up on a review. Who made that write is guessed from its manager, which
 				// is everybody's here.
@@ -101,6 +103,14 @@ func TestFightsAreFoundAndHeld(t *testing.T) {
 				t.Errorf("found with write %d, want at most 6", writes)
 			}
 
+			if tt.gvr == deployments {
+				// Its controller answers each change of the spec with a write of its own.
+				eventually(t, "the Deployment's controller has seen the last change", func() bool {
+					o := s.get(tt.gvr, tt.object)
+					seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+					return seen == o.GetGeneration()
+				})
+			}
 			held, stored := w.changes(tt.value), w.writes()
 			laps(t, 40, 30*time.Millisecond, write)
 			if n := w.changes(tt.value) - held; n != 0 {

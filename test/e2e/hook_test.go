@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/truce-dev/truce/pkg/registration"
+	"github.com/truce-dev/truce/pkg/report"
 	"github.com/truce-dev/truce/test/cluster"
 )
 
@@ -151,19 +152,46 @@ func (h *hook) turns(kinds ...string) []turn {
 	return all
 }
 
-// started returns the fight over a field, and false if none was found yet. The log follows the answer by some
-// milliseconds: if there was a verdict already, its line is waited for.
+// awaitTurns is turns once there are n of them, or patience is at its end: the log follows the webhook's answers. What
+// they should be is for the caller to say.
+func (h *hook) awaitTurns(n int, kinds ...string) (all []turn) {
+	h.t.Helper()
+	until(h.t, patience, 10*time.Millisecond, func(int) bool {
+		all = h.turns(kinds...)
+		return len(all) >= n
+	})
+	return all
+}
+
+// starts returns the fights that were found, of which there are at most n. A verdict is counted before it is given, and
+// then it is logged: the lines of those that were given are waited for.
+func (h *hook) starts(n int) []turn {
+	h.t.Helper()
+	if found := h.turns("Started"); h.gone || len(found) >= n {
+		return found
+	}
+	return h.awaitTurns(min(n, int(h.metric("truce_verdicts_total"))), "Started")
+}
+
+// started returns the fight over a field, and false if none was found yet.
 func (h *hook) started(field string) (turn, bool) {
 	h.t.Helper()
-	if !h.gone && len(h.turns("Started")) == 0 && h.metric("truce_verdicts_total") > 0 {
-		for end := time.Now().Add(2 * time.Second); len(h.turns("Started")) == 0 && time.Now().Before(end); {
-			<-time.After(10 * time.Millisecond)
-		}
-	}
-	for _, tn := range h.turns("Started") {
+	for _, tn := range h.starts(1) {
 		if tn.Field == field {
 			return tn, true
 		}
 	}
 	return turn{}, false
+}
+
+// fight returns the only fight in a namespace, as the webhook's API tells of it: its times are those of the decisions,
+// which its log follows.
+func (h *hook) fight(namespace string) report.Fight {
+	h.t.Helper()
+	var fights report.Fights
+	_, body := get(h.t, "GET", "http://"+h.OpsAddress+"/api/v1/fights?kind=fight&namespace="+namespace, "")
+	if err := json.Unmarshal([]byte(body), &fights); err != nil || len(fights.Items) != 1 {
+		h.t.Fatalf("%d fights in %s, want one; %v: %s", len(fights.Items), namespace, err, body)
+	}
+	return fights.Items[0]
 }

@@ -84,13 +84,19 @@ func newStage(t *testing.T, policyYAML string) *scene {
 	return s
 }
 
-// namespace makes one more namespace of the scene.
+// namespace makes one more namespace of the scene. kube-controller-manager puts a ServiceAccount and a ConfigMap into each
+// one, sooner or later: it is waited for, so that what the webhook counts afterwards is the test's own.
 func (s *scene) namespace(name string) string {
 	s.t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{sceneLabel: s.id}}}
 	if _, err := s.kube.CoreV1().Namespaces().Create(s.t.Context(), ns, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
+	eventually(s.t, "the controllers have furnished the namespace", func() bool {
+		_, account := s.kube.CoreV1().ServiceAccounts(name).Get(s.t.Context(), "default", metav1.GetOptions{})
+		_, ca := s.kube.CoreV1().ConfigMaps(name).Get(s.t.Context(), "kube-root-ca.crt", metav1.GetOptions{})
+		return account == nil && ca == nil
+	})
 	return name
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 )
 
 // stored sees what is written to etcd of one object: every write is one event of a watch, and one resourceVersion.
@@ -28,8 +31,8 @@ type stored struct {
 func (s *scene) watch(gvr schema.GroupVersionResource, name string) *stored {
 	s.t.Helper()
 	w := &stored{t: s.t, api: s.dyn.Resource(gvr).Namespace(s.ns), name: name}
-	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
-	list, err := w.api.List(s.t.Context(), options)
+	only := "metadata.name=" + name
+	list, err := w.api.List(s.t.Context(), metav1.ListOptions{FieldSelector: only})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -37,8 +40,13 @@ func (s *scene) watch(gvr schema.GroupVersionResource, name string) *stored {
 	if len(list.Items) > 0 {
 		w.states[0] = &list.Items[0]
 	}
-	options.ResourceVersion = list.GetResourceVersion()
-	events, err := w.api.Watch(s.t.Context(), options)
+	// The API server ends a watch whose client is too slow for it. This one begins again where it was, and misses nothing.
+	events, err := watchtools.NewRetryWatcherWithContext(s.t.Context(), list.GetResourceVersion(), &cache.ListWatch{
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.FieldSelector = only
+			return w.api.Watch(ctx, options)
+		},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -47,7 +55,7 @@ func (s *scene) watch(gvr schema.GroupVersionResource, name string) *stored {
 		for e := range events.ResultChan() {
 			o, ok := e.Object.(*unstructured.Unstructured)
 			if !ok || e.Type == watch.Error {
-				continue // the watch ends with the test; a test that goes on misses its events then, and fails
+				continue // where it was is no longer known: the test misses its events then, and fails
 			}
 			if e.Type == watch.Deleted {
 				o = nil
