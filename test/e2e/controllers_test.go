@@ -60,7 +60,9 @@ func TestKubernetesOwnControllersAreLeftInPeace(t *testing.T) {
 	})
 
 	length := soakFor(t)
-	ctx, cancel := context.WithTimeout(t.Context(), length)
+	enough := int(500 * length.Minutes()) // reviews; an idle machine sees far more
+	// On a busy machine it takes longer until so much has happened.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*length)
 	defer cancel()
 	nodesCtx, stopNodes := context.WithCancel(t.Context())
 	machines := newMachines(t, "node-a", "node-b", "node-c")
@@ -70,17 +72,25 @@ func TestKubernetesOwnControllersAreLeftInPeace(t *testing.T) {
 	defer stopNodes()
 	running.Go(func() { machines.run(nodesCtx) })
 	w.install(ctx)
+	begin := time.Now()
 	running.Go(func() {
-		for begin := time.Now(); pause(ctx, 30*time.Second); {
+		for i := 1; pause(ctx, time.Second); i++ {
 			n, _ := s.hook.reached()
-			fmt.Fprintf(os.Stderr, "e2e: controllers under a policy that enforces on everything: %s of %s, %d reviews, %d rollouts\n",
-				time.Since(begin).Round(time.Second), length, n, w.rollouts.Load())
+			took := time.Since(begin)
+			if i%30 == 0 {
+				fmt.Fprintf(os.Stderr, "e2e: controllers under a policy that enforces on everything: %s of %s, %d reviews, %d rollouts\n",
+					took.Round(time.Second), length, n, w.rollouts.Load())
+			}
+			if took >= length && n >= enough {
+				cancel()
+			}
 		}
 	})
 	w.run(ctx, machines)
+	took := time.Since(begin)
 
 	// Nothing hindered anybody: what was asked for last is there.
-	eventually(t, "the last rollouts are complete", func() bool {
+	within(t, 3*time.Minute, "the last rollouts are complete", func() bool {
 		for _, name := range []string{"web", "api"} {
 			d, err := s.kube.AppsV1().Deployments(s.ns).Get(t.Context(), name, metav1.GetOptions{})
 			if err != nil {
@@ -94,6 +104,7 @@ func TestKubernetesOwnControllersAreLeftInPeace(t *testing.T) {
 		return true
 	})
 	stopNodes()
+	running.Wait() // what they counted is read below
 
 	for _, tn := range s.hook.turns() {
 		t.Errorf("%s of %s: %s of %s.%s %s/%s by %q: %d, %s, %s", tn.Turn, tn.Kind, tn.Field, tn.Resource, tn.Group,
@@ -123,8 +134,8 @@ func TestKubernetesOwnControllersAreLeftInPeace(t *testing.T) {
 	reviews, _ := s.hook.reached()
 	objects := s.hook.metric("truce_history_objects")
 	t.Logf("in %s: %d reviews of %v objects; %d rollouts, %d scalings, %d jobs, %d namespaces, %d pods of jobs ended, %d lost their readiness",
-		length, reviews, objects, w.rollouts.Load(), w.scalings.Load(), w.jobs.Load(), w.namespaces.Load(), machines.ran, machines.flaky)
-	if perMinute := float64(reviews) / length.Minutes(); perMinute < 500 {
-		t.Errorf("only %.0f reviews per minute: hardly anything happened", perMinute)
+		took.Round(time.Second), reviews, objects, w.rollouts.Load(), w.scalings.Load(), w.jobs.Load(), w.namespaces.Load(), machines.ran, machines.flaky)
+	if reviews < enough {
+		t.Errorf("only %d reviews in %s: hardly anything happened", reviews, took)
 	}
 }
