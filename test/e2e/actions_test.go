@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -55,14 +56,15 @@ func TestThrottleWithoutRetryAfter(t *testing.T) {
 	s := newScene(t, rule("action: Throttle", "throttle: {every: 2s, burst: 1}"))
 	red, blue := quarrel(t, s, "settings")
 	w := s.watch(configMaps, "settings")
-	var answers []time.Duration
+	var answers, passed []time.Duration
 	begin := time.Now()
-	until(t, length, 50*time.Millisecond, func(i int) bool {
+	until(t, patience, 50*time.Millisecond, func(i int) bool {
 		p := []*party{blue, red}[i%2]
 		at := time.Now()
 		err := p.signs("settings")
 		if err == nil {
-			return false
+			passed = append(passed, time.Since(at))
+			return len(answers) >= 20 && time.Since(begin) >= length && w.writes() >= 4
 		}
 		answers = append(answers, time.Since(at))
 		if !apierrors.IsTooManyRequests(err) {
@@ -74,17 +76,19 @@ func TestThrottleWithoutRetryAfter(t *testing.T) {
 		return t.Failed()
 	})
 	took := time.Since(begin)
-	n, most := w.writes(), 1+int(took/every)
-	typical := median(answers)
-	t.Logf("%d writes throttled, %d stored in %s, typical answer %s", len(answers), n, took, typical)
-	if n > most || n < most-2 {
-		t.Errorf("%d writes stored in %s, want about %d: one at once and one every %s", n, took, most, every)
+	// Once there is a token, it may take a lap by each side until one has a use for it.
+	lap := max(50*time.Millisecond, slices.Max(slices.Concat(answers, passed)))
+	n, least, most := w.writes(), int(took/(every+2*lap))-1, 1+int(took/every)
+	typical, without := median(answers), median(passed)
+	t.Logf("%d writes throttled, %d stored in %s, typical answer %s, of others %s", len(answers), n, took, typical, without)
+	if n > most || n < least || n < 4 {
+		t.Errorf("%d writes stored in %s, want %d to %d: one at once and one every %s", n, took, least, most, every)
 	}
 	if len(answers) < 20 {
 		t.Errorf("only %d writes were throttled: both sides should have kept trying", len(answers))
 	}
-	if typical > 500*time.Millisecond {
-		t.Errorf("a throttled client waited %s for its answer; it should be told at once", typical)
+	if typical > without+500*time.Millisecond {
+		t.Errorf("a throttled client waited %s for its answer, others %s; it should be told at once", typical, without)
 	}
 }
 
@@ -93,13 +97,13 @@ func TestThrottleWithRetryAfter(t *testing.T) {
 	t.Parallel()
 	t.Run("a throttled write succeeds by itself once there is a token", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t, rule("action: Throttle", "throttle: {every: 2s, burst: 1, retryAfterSeconds: 1}"))
+		s := newScene(t, rule("action: Throttle", "throttle: {every: 6s, burst: 1, retryAfterSeconds: 1}"))
 		_, blue := quarrel(t, s, "settings") // the other one has taken the token
 		w := s.watch(configMaps, "settings")
 		at := time.Now()
 		blue.must(blue.signs("settings"))
-		if took := time.Since(at); took < 900*time.Millisecond || took > 10*time.Second {
-			t.Errorf("the call took %s, want 1 s or 2 s: asleep until there was a token", took)
+		if took := time.Since(at); took < 900*time.Millisecond || took > patience {
+			t.Errorf("the call took %s, want up to 6 s: asleep until there was a token", took)
 		}
 		if got := signatureOf(s.get(configMaps, "settings")); got != blue.name {
 			t.Errorf("the signature is %s, want %s", got, blue.name)
@@ -116,17 +120,24 @@ func TestThrottleWithRetryAfter(t *testing.T) {
 		w := s.watch(configMaps, "settings")
 		begin := time.Now()
 		var sides sync.WaitGroup
+		var enough atomic.Bool
+		defer sides.Wait()
+		defer enough.Store(true)
 		for _, p := range []*party{red, blue} {
 			sides.Go(func() {
-				until(t, length, 100*time.Millisecond, func(int) bool {
+				until(t, 2*patience, 100*time.Millisecond, func(int) bool {
 					err := p.signs("settings")
 					if err != nil {
 						t.Errorf("%s: %v", p.name, err)
 					}
-					return err != nil
+					return err != nil || enough.Load()
 				})
 			})
 		}
+		until(t, patience, 50*time.Millisecond, func(int) bool {
+			return t.Failed() || time.Since(begin) >= length && w.changes(signatureOf) >= 2
+		})
+		enough.Store(true)
 		sides.Wait()
 		took := time.Since(begin)
 		n, most := w.changes(signatureOf), 1+int(took/every)
@@ -144,10 +155,11 @@ func TestThrottleWithRetryAfter(t *testing.T) {
 		if !apierrors.IsTooManyRequests(err) {
 			t.Errorf("got %v, want TooManyRequests", err)
 		}
-		if took := time.Since(at); took < 9*time.Second || took > 30*time.Second {
+		if took := time.Since(at); took < 9*time.Second || took > patience {
 			t.Errorf("the call took %s, want 10 s: 10 replays a second apart", took)
 		}
-		if n := s.hook.metric("truce_verdicts_total", "reason", "Throttled"); n != 11 {
+		// The API server has a write reviewed again if what it had in its cache was old.
+		if n := s.hook.metric("truce_verdicts_total", "reason", "Throttled"); n < 11 || n > 22 {
 			t.Errorf("the webhook throttled %v requests, want 11: the first and 10 replays", n)
 		}
 	})
@@ -291,7 +303,7 @@ func TestAuditAnnotationsAreInTheAuditLog(t *testing.T) {
 				t.Errorf("until is %q, want a time after %s", at("until"), found.RequestReceivedTimestamp)
 			}
 			parties := strings.Fields(at("parties"))
-			if len(parties) != 2 || !contains(parties, red.user) || !contains(parties, blue.user) {
+			if len(parties) != 2 && !s.hook.guessed() || !contains(parties, red.user) || !contains(parties, blue.user) {
 				t.Errorf("parties are %q, want red and blue", parties)
 			}
 			if found.ResponseStatus.Code != tt.code {
@@ -306,11 +318,11 @@ func TestAuditAnnotationsAreInTheAuditLog(t *testing.T) {
 	}
 }
 
-// median is the duration that half of them do not exceed. What a busy machine does to a few of them does not show.
+// median is the shortest duration that half of them do not exceed. What a busy machine does to a few of them does not show.
 func median(all []time.Duration) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
+	return sorted[(len(sorted)-1)/2]
 }
