@@ -38,20 +38,23 @@ func TestWhenOnePartyGoesAwayTheOtherOneGetsItsWay(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, tt.policy)
 			red, blue := quarrel(t, s, "settings")
-			tn, _ := s.hook.started(signatureField)
+			began := s.hook.fight(s.ns).Detected
 			w := s.watch(configMaps, "settings")
 			// What is stored now depends on what became of the write that the fight was found with.
 			stays, before := red, blue.name
 			if signatureOf(s.get(configMaps, "settings")) == red.name {
 				stays, before = blue, red.name
 			}
+			lap, last := time.Duration(0), began
 			tries := until(t, patience, 100*time.Millisecond, func(int) bool {
 				stopped(t, stays.signs("settings"))
-				return w.writes() > 0
+				done, now := w.writes() > 0, time.Now()
+				lap, last = max(lap, now.Sub(last)), now
+				return done
 			})
-			passed := time.Now()
-			if late := passed.Sub(tn.Time); late < shortTruce || late > shortTruce+4*time.Second {
-				t.Errorf("its value was let through %s after the truce began, want %s", late, shortTruce)
+			// The first write that is made after the truce is let through: the next one but the one that is under way at its end.
+			if late := last.Sub(began); late < shortTruce || late > shortTruce+2*lap {
+				t.Errorf("its value was let through %s after the truce began, in laps of up to %s; want %s", late, lap, shortTruce)
 			}
 			t.Logf("%s tried %d times until its value was let through", stays.name, tries)
 
@@ -72,7 +75,7 @@ func TestWhenOnePartyGoesAwayTheOtherOneGetsItsWay(t *testing.T) {
 			if diff := cmp.Diff([]string{before, stays.name, "third"}, values); diff != "" {
 				t.Errorf("what was stored over time (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff([]string{"Started", "Probed", "Ended"}, kinds(s.hook.turns())); diff != "" {
+			if diff := cmp.Diff([]string{"Started", "Probed", "Ended"}, kinds(s.hook.awaitTurns(3))); diff != "" {
 				t.Errorf("the fight's turns (-want +got):\n%s", diff)
 			}
 		})
@@ -95,25 +98,33 @@ func TestWhenBothGoOnEachTruceLetsOneChangeThroughAndGrows(t *testing.T) {
 			s := newScene(t, tt.policy)
 			red, blue := quarrel(t, s, "settings")
 			w := s.watch(configMaps, "settings")
+			write := func(i int) { stopped(t, []*party{red, blue}[i%2].signs("settings")) }
 			// 3 s, one probe, 6 s, one probe, 12 s.
-			until(t, 11*time.Second, 50*time.Millisecond, func(i int) bool {
-				stopped(t, []*party{red, blue}[i%2].signs("settings"))
-				return false
+			next := until(t, patience, 50*time.Millisecond, func(i int) bool {
+				write(i)
+				return len(s.hook.turns("Resumed")) >= 2
 			})
-			turns := s.hook.turns()
-			if diff := cmp.Diff([]string{"Started", "Probed", "Resumed", "Probed", "Resumed"}, kinds(turns)); diff != "" {
+			turns := s.hook.fight(s.ns).Turns
+			// Both go on, well within the third truce.
+			end := turns[len(turns)-1].Until.Add(-3 * time.Second)
+			until(t, time.Until(end), 50*time.Millisecond, func(i int) bool {
+				write(next + i)
+				return i >= 20
+			})
+			logged := s.hook.turns()
+			if diff := cmp.Diff([]string{"Started", "Probed", "Resumed", "Probed", "Resumed"}, kinds(logged)); diff != "" {
 				t.Fatalf("the fight's turns (-want +got):\n%s", diff)
 			}
 			if n := w.writes(); n != 2 {
 				t.Errorf("%d writes stored in two truces and the beginning of a third, want 2: one probe each", n)
 			}
 			for i, want := range map[int]time.Duration{0: shortTruce, 2: 2 * shortTruce, 4: 4 * shortTruce} {
-				if length := turns[i].Until.Sub(turns[i].Time).Round(time.Second); length < want-time.Second || length > want {
+				if length := turns[i].Until.Sub(turns[i].Time).Round(time.Second); length != want {
 					t.Errorf("truce %d lasts %s, want %s", i/2+1, length, want)
 				}
 			}
-			if turns[4].Count <= turns[2].Count || turns[2].Count <= turns[0].Count {
-				t.Errorf("the fight's counts are %d, %d, %d: want more each time", turns[0].Count, turns[2].Count, turns[4].Count)
+			if logged[4].Count <= logged[2].Count || logged[2].Count <= logged[0].Count {
+				t.Errorf("the fight's counts are %d, %d, %d: want more each time", logged[0].Count, logged[2].Count, logged[4].Count)
 			}
 		})
 	}
@@ -146,9 +157,9 @@ func TestThePreferredPartyPasses(t *testing.T) {
 			if heard := blue.heard.truce(); len(heard) != 0 {
 				t.Errorf("the preferred party was warned: %q", heard)
 			}
-			if !contains(verdictsOf(t, s), "Preferred") {
-				t.Errorf("the audit log does not say that blue passed as the preferred party: %v", verdictsOf(t, s))
-			}
+			eventually(t, "the audit log says that blue passed as the preferred party", func() bool {
+				return contains(verdictsOf(t, s), "Preferred")
+			})
 		})
 	}
 }
@@ -197,7 +208,8 @@ func TestExemptWritersPass(t *testing.T) {
 			if tt.sent {
 				want = 10
 			}
-			if after-before != want {
+			// One that the API server tried with an old object first is reviewed again.
+			if n := after - before; n < want || (n > 0) != tt.sent {
 				t.Errorf("%d of its writes were sent to the webhook, want %d", after-before, want)
 			}
 			if err := red.signs("settings"); !apierrors.IsForbidden(err) {
@@ -252,8 +264,7 @@ func TestBreakGlass(t *testing.T) {
 			t.Fatalf("exempt-until %q let a write through", when)
 		}
 	}
-	end := time.Now().Add(5 * time.Second).UTC().Truncate(time.Second)
-	exemptUntil(end.Format(time.RFC3339))
+	exemptUntil(time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	w := s.watch(configMaps, "settings")
 	laps(t, 10, 20*time.Millisecond, func(i int) {
 		p := []*party{red, blue}[i%2]
@@ -265,10 +276,10 @@ func TestBreakGlass(t *testing.T) {
 	if heard := append(red.heard.truce(), blue.heard.truce()...); len(heard) != 0 {
 		t.Errorf("somebody was warned about an exempt object: %q", heard)
 	}
-	if !contains(verdictsOf(t, s), "BreakGlass") {
-		t.Errorf("the audit log does not say why they passed: %v", verdictsOf(t, s))
-	}
-	within(t, 10*time.Second, "writes are rejected again once the time is over", rejected)
+	eventually(t, "the audit log says why they passed", func() bool { return contains(verdictsOf(t, s), "BreakGlass") })
+	end := time.Now().Add(3 * time.Second).UTC().Truncate(time.Second)
+	exemptUntil(end.Format(time.RFC3339))
+	eventually(t, "writes are rejected again once the time is over", rejected)
 	if now := time.Now(); now.Before(end) {
 		t.Errorf("a write was rejected %s before the time that the annotation names", end.Sub(now))
 	}
