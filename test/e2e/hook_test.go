@@ -39,11 +39,21 @@ func (s *scene) startHook(args ...string) *hook {
 // startHookIn starts a webhook whose certificate is in certDir, or will be.
 func (s *scene) startHookIn(certDir string, args ...string) *hook {
 	s.t.Helper()
+	h, err := s.tryHookIn(certDir, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return h
+}
+
+// tryHookIn is startHookIn, which may fail.
+func (s *scene) tryHookIn(certDir string, args ...string) (*hook, error) {
+	s.t.Helper()
 	h := &hook{t: s.t, log: &cluster.Log{}, certDir: certDir}
 	var err error
 	args = append([]string{"--policy=" + s.file}, args...)
 	if h.Webhook, err = cluster.StartWebhook(webhookBin, certDir, h.log, args...); err != nil {
-		s.t.Fatalf("%v\n%s", err, h.log.String())
+		return nil, fmt.Errorf("%w\n%s", err, h.log.String())
 	}
 	s.t.Cleanup(func() {
 		h.stop()
@@ -53,7 +63,7 @@ func (s *scene) startHookIn(certDir string, args ...string) *hook {
 			s.t.Logf("the webhook's log:\n%s", text)
 		}
 	})
-	return h
+	return h, nil
 }
 
 // stop ends the webhook as a cluster would.

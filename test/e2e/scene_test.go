@@ -10,6 +10,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -193,6 +194,35 @@ func (s *scene) registerConfigurations(v *admissionv1.ValidatingWebhookConfigura
 			s.t.Error(err)
 		}
 	})
+}
+
+// setTimeout sets how long the API server waits for the scene's webhooks, from very soon on.
+func (s *scene) setTimeout(seconds int32) {
+	s.t.Helper()
+	ctx, api := s.t.Context(), s.kube.AdmissionregistrationV1()
+	v, err := api.ValidatingWebhookConfigurations().Get(ctx, s.id, metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range v.Webhooks {
+		v.Webhooks[i].TimeoutSeconds = &seconds
+	}
+	if _, err := api.ValidatingWebhookConfigurations().Update(ctx, v, metav1.UpdateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	m, err := api.MutatingWebhookConfigurations().Get(ctx, s.id, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return // the policy holds nothing
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range m.Webhooks {
+		m.Webhooks[i].TimeoutSeconds = &seconds
+	}
+	if _, err := api.MutatingWebhookConfigurations().Update(ctx, m, metav1.UpdateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // rule is a policy in mode Enforce with one rule, whose YAML follows its name.
