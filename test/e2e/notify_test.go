@@ -70,7 +70,7 @@ func TestSlackIsToldOfAFightOnce(t *testing.T) {
 		hooks[i] = s.startHook("--kubeconfig="+shared.Kubeconfig, "--watch=false", "--notify="+config,
 			"--notify-claims="+s.ns+"/truce-notifications")
 	}
-	b := balance(t, false, hooks[:]...)
+	b := balance(t, inTurn, hooks[:]...)
 	s.register(b.endpoint, b.reached)
 
 	names := []string{"web", "worker", "cron"}
