@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -267,5 +266,5 @@ func TestThePolicyIsReloaded(t *testing.T) {
 		t.Error("the old policy is not in force any more")
 	}
 	s.rewrite(modeRule("Warn", "action: Reject"))
-	within(t, 20*time.Second, "red's write is let through in mode Warn", func() bool { return !stopped(t, red.signs("settings")) })
+	eventually(t, "red's write is let through in mode Warn", func() bool { return !stopped(t, red.signs("settings")) })
 }

@@ -14,6 +14,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -220,7 +221,8 @@ func TestTheAPIServerSaysWhoMayReadAndAct(t *testing.T) {
 	}
 }
 
-// role gives a service account of that name verbs on a non-resource URL.
+// role gives a service account of that name verbs on a non-resource URL. The API server is soon aware of it, but not at
+// once: that is waited for, as nobody who was refused once is asked about again for a while.
 func (s *scene) role(name string, verbs []string, url string) {
 	s.t.Helper()
 	full := s.id + "-" + name
@@ -242,6 +244,16 @@ func (s *scene) role(name string, verbs []string, url string) {
 		_ = s.kube.RbacV1().ClusterRoleBindings().Delete(background, full, metav1.DeleteOptions{})
 		_ = s.kube.RbacV1().ClusterRoles().Delete(background, full, metav1.DeleteOptions{})
 	})
+	for _, verb := range verbs {
+		eventually(s.t, name+" may "+verb+" "+url, func() bool {
+			review, err := s.kube.AuthorizationV1().SubjectAccessReviews().Create(s.t.Context(),
+				&authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+					User:                  "system:serviceaccount:" + s.ns + ":" + name,
+					NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: strings.TrimSuffix(url, "*") + "any"},
+				}}, metav1.CreateOptions{})
+			return err == nil && review.Status.Allowed
+		})
+	}
 }
 
 // token makes a service account and returns a token of it.
