@@ -28,12 +28,13 @@ func TestFightsAreInTheAuditLog(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, modeRule("Warn"))
 			fields, _, _, write := tt.begin(s)
-			until(t, patience, 50*time.Millisecond, func(i int) bool {
+			n := until(t, patience, 50*time.Millisecond, func(i int) bool {
 				write(i)
 				return len(s.hook.turns("Started")) >= len(tt.fields)
 			})
-			// Where the log is taken to begin, nothing is known of the object yet: the first write teaches that.
-			laps(t, 4, 50*time.Millisecond, write)
+			// Where the log is taken to begin, nothing is known of the object yet: the first write teaches that. And the webhook
+			// also sees writes that lose a race, which may tell it sooner.
+			laps(t, 6, 50*time.Millisecond, func(i int) { write(n + i) })
 			ids := map[string]string{} // of the webhook's fights, by field
 			_, body := get(t, "GET", "http://"+s.hook.OpsAddress+"/api/v1/fights?kind=fight&namespace="+s.ns, "")
 			var known report.Fights
