@@ -5,7 +5,8 @@ import "bytes"
 // ownerKeys are the last parts of annotation and label keys that name what an object belongs to.
 var ownerKeys = map[string]bool{
 	"instance": true, "name": true, "tracking-id": true, "composite": true, "certificate-name": true,
-	"release-name": true, "owner": true, "owner-name": true, "owned-by": true, "managed-by": true,
+	"release-name": true, "owner": true, "owner-name": true, "owned-by": true, "managed-by": true, "created-by": true,
+	"owning-inventory": true,
 }
 
 var (

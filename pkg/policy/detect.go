@@ -95,7 +95,7 @@ func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []hist
 	var fast, slow, people tally
 	n, first := len(counted), len(states)-len(counted)
 	for i, s := range counted {
-		if !s.Any(history.Reversal) || s.Any(history.ByPerson) || !crosses(o, states, first+i, a) {
+		if !s.Any(history.Reversal) || s.Any(history.ByPerson) || !crosses(o, states, first+i, a) || leftByItself(states, first+i) {
 			continue
 		}
 		age := c.Now.Sub(s.At())
@@ -108,7 +108,7 @@ func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []hist
 		if age <= d.Reversals.within() {
 			fast.add(n - 1 - i)
 		}
-		if bringsBack(states, first+i) && !takenBack(states, first+i) {
+		if bringsBack(states, first+i) && !takenBack(states, first+i) && !answersRequest(states, first+i) && !daily(states, first+i) {
 			slow.add(n - 1 - i)
 		}
 	}
@@ -173,6 +173,60 @@ func bringsBack(states []history.State, i int) bool {
 		j--
 	}
 	return j > 0 && states[j-1].Value == states[i].Value
+}
+
+// leftByItself reports whether the value at i was left by the very writer that comes back to it, and what it had left it
+// for is still there: two who take a lock by turns, each giving it back, undo nobody.
+func leftByItself(states []history.State, i int) bool {
+	left := i - 1
+	for left > 0 && states[left-1].Value != states[i].Value {
+		left--
+	}
+	if left <= 0 { // forgotten; does it leave it by itself again?
+		return i > 0 && i+1 < len(states) && history.SameWriter(states[i+1], states[i]) && states[i+1].Value == states[i-1].Value
+	}
+	if !history.SameWriter(states[left], states[i]) {
+		return false
+	}
+	for history.SameWriter(states[left+1], states[i]) {
+		left++
+	}
+	return states[left].Value == states[i-1].Value
+}
+
+// answersRequest reports whether the state at i takes a request away that was answered: a value that was there this once,
+// such as the time of the request. If it was put there sooner than it was taken away, putting it there may have been the
+// answer.
+func answersRequest(states []history.State, i int) bool {
+	if states[i].Value != history.Absent || i < 2 {
+		return false
+	}
+	request := states[i-1]
+	for j, s := range states {
+		if j != i-1 && s.Value == request.Value {
+			return false
+		}
+	}
+	return request.At().Sub(states[i-2].At()) >= states[i].At().Sub(request.At())
+}
+
+// How much a timetable of every day is early or late at most, and how soon who is undone answers at the latest.
+const (
+	dailyScatter = 10 * time.Minute
+	answerWithin = time.Hour
+)
+
+// daily reports whether the state at i is on a timetable: its writer wrote the same a day before or after, and neither does
+// it answer what it undoes, nor is it answered.
+func daily(states []history.State, i int) bool {
+	s := states[i]
+	if i == 0 || s.At().Sub(states[i-1].At()) <= answerWithin || i+1 < len(states) && states[i+1].At().Sub(s.At()) <= answerWithin {
+		return false
+	}
+	return slices.ContainsFunc(states, func(t history.State) bool {
+		apart := s.At().Sub(t.At()).Abs()
+		return t.Value == s.Value && history.SameWriter(s, t) && (apart-24*time.Hour).Abs() <= dailyScatter
+	})
 }
 
 // takenBack reports whether the party that made the state at i then came round by itself to what it had undone there: a

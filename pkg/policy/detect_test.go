@@ -67,6 +67,22 @@ func TestTwoWritersWhoUndoEachOther(t *testing.T) {
 			found: 6, want: history.TwoWriters, count: 3, why: "argo undoes twice, hpa once; its second value is no further party's",
 		},
 		{
+			name: "a lock that two take by turns", starts: "-", writes: turns(60, s, "a=a", "a=-", "b=b", "b=-"),
+			why: "each gives it back by itself, and finds it as it left it",
+		},
+		{
+			name: "a lock that three take by turns", starts: "-", writes: turns(60, s, "a=a", "a=-", "b=b", "b=-", "c=c", "c=-"),
+			why: "also when the ledger has forgotten how the oldest ones came to be given back",
+		},
+		{
+			name: "a lock that is taken away", starts: "-", writes: turns(12, s, "a=a", "b=b", "b=-"),
+			found: 7, want: history.TwoWriters, count: 3, parties: []string{"a", "b"}, why: "a takes again what b took away",
+		},
+		{
+			name: "finalizers that go in the reverse order", path: "metadata.finalizers[*]", starts: "-",
+			writes: turns(8, s, "a=a", "b=ab", "c=abc", "d=abcd", "d=abc", "c=ab", "b=a", "a=-"), why: "each takes off its own",
+		},
+		{
 			name: "three parties go round", writes: turns(6, s, "a=1", "b=2", "c=3"),
 			found: 6, want: history.TwoWriters, count: 3, parties: []string{"a", "b", "c"}, why: "a cycle of three is undoing as well",
 		},
@@ -220,6 +236,41 @@ func TestSlowReversals(t *testing.T) {
 		{
 			name: "two parties, each of which puts its finalizer on and takes it off", path: "metadata.finalizers[*]", starts: "-",
 			writes: turns(24, 10*m, "a=a", "b=ab", "a=b", "b=-"), why: "neither undoes the other",
+		},
+		{
+			name: "requests, each of another time, that are taken away when they are done", path: "metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "asker=#", "doer=-"), why: "each is answered, and there is another an hour later",
+		},
+		{
+			name: "a key that is put back with another value", path: "metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{58 * m, 2 * m}, "server=#", "cleaner=-"),
+			found: 10, want: history.SlowTwoWriters, count: 4, parties: []string{"cleaner", "server"},
+			why: "it comes back as soon as it is gone: that is the answer",
+		},
+		{
+			name: "the same request again and again", path: "metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "asker=yes", "doer=-"), found: 5, want: history.SlowTwoWriters, count: 4,
+			why: "by its writes alone it cannot be told from a fight: the look-alikes name such keys",
+		},
+		{
+			name: "two robots with a timetable", writes: gaps(20, []time.Duration{14 * h, 10 * h}, "morning=3", "night=0"),
+			why: "one scales down in the evening, the other one up in the morning",
+		},
+		{
+			name: "two robots with a timetable, ten minutes late at times", writes: gaps(20, []time.Duration{14*h + 10*m, 10 * h, 14*h - 10*m, 10 * h}, "morning=3", "night=0"),
+			why: "inclusive",
+		},
+		{
+			name: "two robots whose days are too long", writes: gaps(20, []time.Duration{14*h + 10*m + s, 10 * h}, "morning=3", "night=0"),
+			found: 5, want: history.SlowTwoWriters, count: 4, why: "that is no timetable of every day",
+		},
+		{
+			name: "a robot with a timetable who is answered", writes: gaps(20, []time.Duration{23 * h, h}, "git=3", "night=0"),
+			found: 5, want: history.SlowTwoWriters, count: 4, why: "within the hour, inclusive",
+		},
+		{
+			name: "a robot with a timetable who is answered later", writes: gaps(20, []time.Duration{23*h - s, h + s}, "morning=3", "night=0"),
+			why: "after more than an hour it is no answer",
 		},
 		{
 			name: "four parties who go round", writes: turns(8, 10*m, "a=1", "b=2", "c=3", "d=4"),
