@@ -244,7 +244,7 @@ func TestSlowReversals(t *testing.T) {
 		{
 			name: "a key that is put back with another value", path: "metadata.annotations[k]", starts: "-",
 			writes: gaps(48, []time.Duration{58 * m, 2 * m}, "server=#", "cleaner=-"),
-			found: 10, want: history.SlowTwoWriters, count: 4, parties: []string{"cleaner", "server"},
+			found:  10, want: history.SlowTwoWriters, count: 4, parties: []string{"cleaner", "server"},
 			why: "it comes back as soon as it is gone: that is the answer",
 		},
 		{
