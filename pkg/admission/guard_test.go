@@ -356,6 +356,11 @@ func TestCreationAndDeletionAreWritesOfTheObjectItself(t *testing.T) {
 	}{
 		{"a StatefulSet's Pod that is replaced and scaled away again and again", "web-", "1", nil, policy.ReasonNone},
 		{"an object of a name of its own", "", "web-1", nil, policy.ReasonRejected},
+		{"a Pod before it is ready", "web-", "x7bcd", ready("False"), policy.ReasonLoop},
+		{"a Pod before anybody knows", "web-", "x7bcd", ready("Unknown"), policy.ReasonLoop},
+		{"a Pod that was ready", "web-", "x7bcd", ready("True"), policy.ReasonNone},
+		{"a Pod that does not say", "web-", "x7bcd", map[string]any{"conditions": []any{}}, policy.ReasonNone},
+		{"an object that is not ready, of a name of its own", "", "web-1", ready("False"), policy.ReasonRejected},
 		{"a hook's Job once it is complete", "", "migrate", map[string]any{"completionTime": "2025-03-01T11:59:30Z"}, policy.ReasonNone},
 		{"a Job that failed", "", "migrate", map[string]any{"failed": 1}, policy.ReasonRejected},
 	} {
@@ -376,6 +381,15 @@ func TestCreationAndDeletionAreWritesOfTheObjectItself(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ready is a status with a condition Ready among others.
+func ready(status string) map[string]any {
+	return map[string]any{"conditions": []any{
+		map[string]any{"type": "PodScheduled", "status": "True"},
+		map[string]any{"type": "Ready", "status": status},
+		map[string]any{"type": "ContainersReady", "status": "False"},
+	}}
 }
 
 // recreate has an object made by one writer and deleted by another, ten seconds apart, again and again. It returns the gravest

@@ -2,7 +2,6 @@ package admission
 
 import (
 	"bytes"
-	"strings"
 	"time"
 
 	"github.com/truce-dev/truce/pkg/history"
@@ -270,68 +269,6 @@ func (v *visit) identify() history.Writer {
 		w.Manager = writeManager(v.old.ManagedFields, v.new.ManagedFields, v.changes)
 	}
 	return w
-}
-
-// existence tracks a creation or deletion.
-func (v *visit) existence(m policy.Matched) {
-	if v.request.Operation == "DELETE" && (v.old.Deleting || generated(&v.old) && done(v.request.OldObject)) {
-		return // somebody else decided on it before, as when the kubelet reports that a pod is gone; or it is of no more use
-	}
-	v.writer = v.identify()
-	path := []byte(history.Exists)
-	rule := m.Rule(path)
-	if rule == nil {
-		return
-	}
-	silence := m.Silence(path, v.writer.User, v.writer.Manager, v.request.User.Groups)
-	if silence == policy.Always {
-		return
-	}
-	t := tracked{path: path, change: -1, rule: rule, silent: silence == policy.OneWriter, flags: v.commonFlags()}
-	t.from, t.to = history.Absent, history.Present
-	of := &v.new
-	if v.request.Operation == "DELETE" {
-		t.from, t.to = history.Present, history.Absent
-		of = &v.old
-		if done(v.request.OldObject) {
-			t.flags |= history.Spent
-		}
-	}
-	v.numerous = numerous(of)
-	if generated(of) {
-		// Its successor will have another name: what persists is the owner and what names are generated from.
-		v.family = true
-		v.key.Name = "~" + of.Owner + "/" + of.GenerateName
-	}
-	v.tracked = append(v.tracked, t)
-}
-
-// done reports whether an object's status says that it has served its purpose, as that of a Pod or a Job that succeeded. To
-// delete one of many such objects then undoes nothing. One that failed has not: who deletes that and who creates it anew may
-// well be fighting. So may those who delete and create one of a name of its own: a delivery that brings back a Job whenever
-// its time to live is over never ends.
-func done(object []byte) bool {
-	if len(object) == 0 || object[0] != '{' {
-		return false
-	}
-	at := findMember(object, 0, "status")
-	if at.absent() {
-		return false
-	}
-	status := object[at.start:at.end]
-	if phase, ok := mapValue(status, "phase"); ok && phase == "Succeeded" {
-		return true
-	}
-	_, ok := mapValue(status, "completionTime")
-	return ok
-}
-
-// numerous reports whether an object is one of many whose names are made from one, by generation or by numbers.
-func numerous(m *Meta) bool { return m.GenerateName != "" && strings.HasPrefix(m.Name, m.GenerateName) }
-
-// generated reports whether an object's name was generated. An ordinal (web-0) comes back, so it is a name of its own.
-func generated(m *Meta) bool {
-	return numerous(m) && strings.Trim(m.Name[len(m.GenerateName):], "0123456789") != ""
 }
 
 // exempt returns why the writer passes, whatever is fought over.

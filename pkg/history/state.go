@@ -37,8 +37,10 @@ const (
 	Growing
 	// Spent: what was deleted had served its purpose.
 	Spent
+	// Vain: what was deleted was not ready, if it ever had been.
+	Vain
 
-	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent
+	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent | Vain
 )
 
 // epoch is where a State's clock starts; 40 bits of milliseconds reach to the year 2054.

@@ -286,6 +286,8 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 	enough := cycles >= want || cycles+period == len(f.States()) && cycles >= want*3/4 && period > 2
 	tail := counted[len(counted)-cycles-min(period, len(counted)-cycles):]
 	switch scatter := scatter(tail, period); {
+	case c.Numerous && enough && scatter <= steady && allVain(tail):
+		return Finding{history.ChurnLoop, cycles, newest(len(tail))}
 	case allSpent(tail): // to clear away what is done and to do it anew, as hooks do, is a job after another, too
 	case c.Numerous: // to create and delete them, one after another, is the work of whoever runs jobs, scales, and rolls out
 	case wandered(counted[:len(counted)-len(tail)], tail):
@@ -299,15 +301,24 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 }
 
 // allSpent reports whether nothing was deleted that had not served its purpose.
-func allSpent(states []history.State) bool {
-	spent := false
+func allSpent(states []history.State) bool { return allDeleted(states, history.Spent) }
+
+// allVain reports whether nothing was deleted that was ready.
+func allVain(states []history.State) bool { return allDeleted(states, history.Vain) }
+
+// allDeleted reports whether something was deleted, and all of it with a flag.
+func allDeleted(states []history.State, flag history.Flags) bool {
+	deleted := false
 	for _, s := range states {
-		if s.Value == history.Absent && !s.Any(history.Spent) {
+		if s.Value != history.Absent {
+			continue
+		}
+		if !s.Any(flag) {
 			return false
 		}
-		spent = spent || s.Any(history.Spent)
+		deleted = true
 	}
-	return spent
+	return deleted
 }
 
 // wandered reports whether the writer had other values before than those that it goes round in now. A value that wanders

@@ -102,12 +102,26 @@ func TestAWriterWhoFightsItself(t *testing.T) {
 			writes: turns(60, 5*s, flip...), why: "one job after another",
 		},
 		{
-			name: "an object that is deleted and made anew", path: history.Exists, writes: turns(60, 5*s, "app=1", "app="),
+			name: "objects of generated names, each deleted before it is ready", path: history.Exists, context: Context{Numerous: true},
+			writes: flagged(history.Vain, turns(10, 20*s, "app=+", "app=-")), found: 10, want: history.ChurnLoop, count: 8, parties: []string{"app"},
+			why: "nobody's job: but it may be the same in the end, so nothing is done about it",
+		},
+		{
+			name: "objects of generated names, each deleted before it is ready, one less", path: history.Exists, context: Context{Numerous: true},
+			writes: flagged(history.Vain, turns(9, 20*s, "app=+", "app=-")), why: "seven returns may be a bad day",
+		},
+		{
+			name: "objects of generated names, one of them was ready", path: history.Exists, context: Context{Numerous: true},
+			writes: then(flagged(history.Vain, turns(6, 20*s, "app=+", "app=-")), 20*s, then(turns(2, 20*s, "app=+", "app=-"), 20*s,
+				flagged(history.Vain, turns(6, 20*s, "app=+", "app=-")))), why: "whoever scales up and down takes what comes",
+		},
+		{
+			name: "an object that is deleted and made anew", path: history.Exists, writes: turns(60, 5*s, "app=+", "app=-"),
 			found: 8, want: history.OneWriter, count: 6, why: "it was of use still",
 		},
 		{
 			name: "an object that is deleted once it is done, and made anew", path: history.Exists,
-			writes: flagged(history.Spent, turns(60, 5*s, "app=1", "app=")), why: "one job after another",
+			writes: flagged(history.Spent, turns(60, 5*s, "app=+", "app=-")), why: "one job after another",
 		},
 		{
 			name: "objects of generated names, created and deleted all the time", path: history.Exists, context: Context{Numerous: true},
