@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,14 +38,13 @@ type Server struct {
 	ops         *http.Server
 	opsListener net.Listener
 
-	webhook  atomic.Pointer[ctrlwebhook.Server] // nil until reviews are served
+	reviews  atomic.Pointer[reviews] // nil until reviews are served
 	stopping atomic.Bool
 	inFlight atomic.Int64
 	mux      *http.ServeMux
 
 	// What tests put something else in the place of.
-	after    func(time.Duration) <-chan time.Time
-	freePort func(host string) (int, error)
+	after func(time.Duration) <-chan time.Time
 }
 
 // New makes a server of everything that can be wrong at the start: the policy is loaded, the certificate read or made,
@@ -55,7 +52,7 @@ type Server struct {
 func New(cfg Config, log *slog.Logger,
 	newGuard func(Config, *policy.Policy, prometheus.Registerer, *slog.Logger) (guard, error),
 ) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, mux: http.NewServeMux(), after: time.After, freePort: freePort}
+	s := &Server{cfg: cfg, log: log, mux: http.NewServeMux(), after: time.After}
 	reg := newRegistry()
 
 	watcher, p, err := newPolicyWatcher(cfg.policy, newPolicyMetrics(reg), log)
@@ -162,33 +159,15 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// startReviews serves reviews until ctx ends and returns once it does. stopped receives what came of it.
-func (s *Server) startReviews(ctx context.Context) (addr address, stopped <-chan error, err error) {
-	// controller-runtime binds the port itself and does not tell which. Of port 0, a free one is chosen beforehand;
-	// should somebody else take it meanwhile, the next one may do.
-	for range 5 {
-		addr = s.cfg.listen
-		if addr.port == 0 {
-			if addr.port, err = s.freePort(addr.host); err != nil {
-				break
-			}
-		}
-		stopped, err = s.tryReviews(ctx, addr)
-		if s.cfg.listen.port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
-	}
+// startReviews serves reviews until ctx ends. stopped receives what came of it.
+func (s *Server) startReviews(ctx context.Context) (addr net.Addr, stopped <-chan error, err error) {
+	listener, err := net.Listen("tcp", s.cfg.listen.String())
 	if err != nil {
-		return addr, nil, fmt.Errorf("listening for reviews (--listen): %w", err)
+		return nil, nil, fmt.Errorf("listening for reviews (--listen): %w", err)
 	}
-	return addr, stopped, nil
-}
-
-func (s *Server) tryReviews(ctx context.Context, addr address) (<-chan error, error) {
-	// The handlers are on a mux of our own rather than registered, so that they are not wrapped in
-	// controller-runtime's metrics, which are paid for with each request and shown nowhere.
-	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: addr.host, Port: addr.port,
+	r := &reviews{listener: listener, DefaultServer: &ctrlwebhook.DefaultServer{Options: ctrlwebhook.Options{
+		// The handlers are on a mux of our own rather than registered, so that they are not wrapped in
+		// controller-runtime's metrics, which are paid for with each request and shown nowhere.
 		WebhookMux: s.mux,
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS13 // the only client is the API server
@@ -197,32 +176,11 @@ func (s *Server) tryReviews(ctx context.Context, addr address) (<-chan error, er
 				s.clients.require(c)
 			}
 		}},
-	})
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Start(ctx) }()
-
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		select {
-		case err := <-stopped:
-			return nil, cmp.Or(err, context.Cause(ctx)) // without an error only if ctx ended
-		case <-poll.C:
-			if server.StartedChecker()(nil) == nil {
-				s.webhook.Store(&server)
-				return stopped, nil
-			}
-		}
-	}
-}
-
-func freePort(host string) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	}}}
+	s.reviews.Store(r)
+	end := make(chan error, 1)
+	go func() { end <- r.Start(ctx) }()
+	return listener.Addr(), end, nil
 }
 
 // finishing keeps requests alive through a shutdown. controller-runtime derives their contexts from the one whose end
@@ -248,9 +206,9 @@ func (s *Server) ready(r *http.Request) error {
 	if err := s.cert.Check(); err != nil {
 		return err
 	}
-	server := s.webhook.Load()
-	if server == nil {
+	serving := s.reviews.Load()
+	if serving == nil {
 		return errors.New("not serving reviews yet")
 	}
-	return (*server).StartedChecker()(r)
+	return serving.StartedChecker()(r)
 }

@@ -357,31 +357,6 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 	close(c.release)
 }
 
-func TestAFreePortThatIsTakenMeanwhileIsNotInsistedOn(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	asked := 0
-	c := startControlled(t, func(s *Server) {
-		s.freePort = func(host string) (int, error) {
-			if asked++; asked < 5 {
-				return taken.Addr().(*net.TCPAddr).Port, nil
-			}
-			return freePort(host)
-		}
-	})
-	if c.address == taken.Addr().String() {
-		t.Error("it says that it serves where somebody else does")
-	}
-	c.stop()
-	c.over()
-	if err := c.wait(); err != nil || asked != 5 {
-		t.Errorf("asked for %d ports; %v", asked, err)
-	}
-}
-
 func TestPortsThatAreTaken(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
