@@ -190,6 +190,13 @@ func (h *hook) guessed() bool {
 	return h.metric("truce_changes_total", "outcome", "Unseen") > 0
 }
 
+// unheld returns how many writes came past the mutating webhook, the only one that can hold. On a busy machine the API
+// server may try a write upon an old object first, and not ask it again.
+func (h *hook) unheld() int {
+	h.t.Helper()
+	return int(h.metric("truce_verdicts_total", "reason", "HoldMissed"))
+}
+
 // started returns the fight over a field, and false if none was found yet.
 func (h *hook) started(field string) (turn, bool) {
 	h.t.Helper()
