@@ -50,7 +50,8 @@ func (v *visit) existence(m policy.Matched) {
 // its time to live is over never ends.
 func done(object []byte) bool {
 	status := Find(object, "status")
-	if string(Text(Find(status, "phase"))) == "Succeeded" {
+	switch string(Text(Find(status, "phase"))) {
+	case "Succeeded", "Completed", "Complete":
 		return true
 	}
 	_, ok := mapValue(status, "completionTime")
@@ -79,7 +80,14 @@ func unready(object []byte) bool {
 // numerous reports whether an object is one of many whose names are made from one, by generation or by numbers.
 func numerous(m *Meta) bool { return m.GenerateName != "" && strings.HasPrefix(m.Name, m.GenerateName) }
 
+// generatedLength is how many letters and digits an API server puts after a generateName.
+const generatedLength = 5
+
 // generated reports whether an object's name was generated. An ordinal (web-0) comes back, so it is a name of its own.
 func generated(m *Meta) bool {
-	return numerous(m) && strings.Trim(m.Name[len(m.GenerateName):], "0123456789") != ""
+	if !numerous(m) {
+		return false
+	}
+	suffix := m.Name[len(m.GenerateName):]
+	return len(suffix) == generatedLength || strings.Trim(suffix, "0123456789") != ""
 }

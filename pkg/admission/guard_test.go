@@ -325,6 +325,7 @@ func TestCreationAndDeletionAreWritesOfTheObjectItself(t *testing.T) {
 		want           policy.Reason
 	}{
 		{"a Pod that succeeded", "run-", map[string]any{"phase": "Succeeded"}, policy.ReasonNone},
+		{"a Restore that completed", "run-", map[string]any{"phase": "Completed"}, policy.ReasonNone},
 		{"a Job that is complete", "run-", map[string]any{"conditions": []any{}, "completionTime": "2025-03-01T11:59:30Z"}, policy.ReasonNone},
 		{"a Pod that failed", "run-", map[string]any{"phase": "Failed"}, policy.ReasonRejected},
 		{"a Pod that still runs", "run-", map[string]any{"phase": "Running", "completionTime": nil}, policy.ReasonRejected},

@@ -10,6 +10,10 @@ func TestNamesOwner(t *testing.T) {
 		"metadata.annotations[cert-manager.io/certificate-name]":    true,
 		"metadata.labels[reconcile.external-secrets.io/created-by]": true,
 		"metadata.annotations[config.k8s.io/owning-inventory]":      true,
+		"metadata.labels[kustomize.toolkit.fluxcd.io/namespace]":    true,
+		"metadata.annotations[meta.helm.sh/release-namespace]":      true,
+		"metadata.labels[olm.owner.namespace]":                      true,
+		"metadata.labels[namespace]":                                false,
 		"metadata.labels[crossplane.io/composite]":                  true,
 		"metadata.labels[kustomize.toolkit.fluxcd.io/name]":         true,
 		"metadata.labels[name]":                                     false, // nobody's key

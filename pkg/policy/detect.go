@@ -100,7 +100,8 @@ func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []hist
 		}
 		age := c.Now.Sub(s.At())
 		if s.Any(history.OverPerson) {
-			if age <= d.PeopleReversals.within() {
+			// Who clears away what is done undoes no person.
+			if age <= d.PeopleReversals.within() && !s.Any(history.Spent) {
 				people.add(n - 1 - i)
 			}
 			continue
@@ -194,9 +195,12 @@ func leftByItself(states []history.State, i int) bool {
 	return states[left].Value == states[i-1].Value
 }
 
+// putBackWithin is how soon who wants a value there puts it back.
+const putBackWithin = 15 * time.Minute
+
 // answersRequest reports whether the state at i takes a request away that was answered: a value that was there this once,
-// such as the time of the request. If it was put there sooner than it was taken away, putting it there may have been the
-// answer.
+// such as the time of the request. If it was put there within minutes, and sooner than it was taken away, putting it there may
+// have been the answer.
 func answersRequest(states []history.State, i int) bool {
 	if states[i].Value != history.Absent || i < 2 {
 		return false
@@ -207,7 +211,8 @@ func answersRequest(states []history.State, i int) bool {
 			return false
 		}
 	}
-	return request.At().Sub(states[i-2].At()) >= states[i].At().Sub(request.At())
+	after := request.At().Sub(states[i-2].At())
+	return after > putBackWithin || after >= states[i].At().Sub(request.At())
 }
 
 // How much a timetable of every day is early or late at most, and how soon who is undone answers at the latest.

@@ -248,6 +248,15 @@ func TestSlowReversals(t *testing.T) {
 			why: "it comes back as soon as it is gone: that is the answer",
 		},
 		{
+			name: "a key that is put back a quarter of an hour later", path: "metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{45 * m, 15 * m}, "server=#", "cleaner=-"),
+			found:  10, want: history.SlowTwoWriters, count: 4, why: "inclusive",
+		},
+		{
+			name: "a key that is put there after more than that", path: "metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{45*m - s, 15*m + s}, "culler=#", "user=-"), why: "nobody is answered so late",
+		},
+		{
 			name: "the same request again and again", path: "metadata.annotations[k]", starts: "-",
 			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "asker=yes", "doer=-"), found: 5, want: history.SlowTwoWriters, count: 4,
 			why: "by its writes alone it cannot be told from a fight: the look-alikes name such keys",
@@ -318,6 +327,14 @@ func TestPeopleAndMachines(t *testing.T) {
 			context: Context{Company: true}, found: 14, want: history.PeopleAndMachine, count: 7, why: "one less is enough",
 		},
 		{
+			name: "a machine deletes what a person makes", path: history.Exists, starts: "-",
+			writes: turns(12, m, jane+"=+", "ttl=-"), found: 10, want: history.PeopleAndMachine, count: 5, last: 6, why: "it had not served its purpose",
+		},
+		{
+			name: "a machine clears away what a person has made and is done", path: history.Exists, starts: "-",
+			writes: spent(turns(12, m, jane+"=+", "ttl=-")), why: "that undoes nobody",
+		},
+		{
 			name: "within a moment less than an hour", detect: "peopleReversals: {count: 3}",
 			writes: paced(at(0, s, m, 2*m, 30*m, h+s-ms), undone...), found: 6, want: history.PeopleAndMachine, count: 3,
 			why: "the first reversal is the second write",
@@ -350,6 +367,16 @@ func TestPeopleAndMachines(t *testing.T) {
 			why: "a person at work is no party of an alternation",
 		},
 	})
+}
+
+// spent has everything deleted when it had served its purpose.
+func spent(all []write) []write {
+	for i := range all {
+		if all[i].to == "-" {
+			all[i].flags |= history.Spent
+		}
+	}
+	return all
 }
 
 // remember makes a ledger longer.

@@ -124,6 +124,10 @@ func TestPresets(t *testing.T) {
 		{"leader-election", "leases.coordination.k8s.io", "spec.holderIdentity", "x", Always, "configmaps"},
 		{"leader-annotation", "endpoints", "metadata.annotations[control-plane.alpha.kubernetes.io/leader]", "x", Always, "metadata.annotations[control-plane.alpha.kubernetes.io/other]"},
 		{"patroni-leader", "endpoints", "metadata.annotations[renewTime]", "x", Always, "subsets"},
+		{"patroni-endpoints", "endpoints", "subsets", "manager:Patroni", Always, "services"},
+		{"patroni-endpoints", "endpoints", "subsets", "manager:Patroni", Always, "user:system:serviceaccount:a:b"},
+		{"namespace-emptied", "configmaps", "$exists", ns + "namespace-controller", Always, "user:" + ns + "generic-garbage-collector"},
+		{"namespace-emptied", "widgets.example.com", "$exists", ns + "namespace-controller", Always, "metadata.finalizers[*]"},
 		{"patroni-member", "pods", "metadata.annotations[status]", "x", OneWriter, "metadata.annotations[state]"},
 		{"events", "events", "count", "x", Always, "pods"},
 		{"node-status", "nodes", "status.conditions[type=Ready].status", "system:node:a", Always, "user:jane"},
@@ -202,6 +206,10 @@ func TestPresets(t *testing.T) {
 		{"cluster-api-hooks", "dockermachines.infrastructure.cluster.x-k8s.io", "metadata.annotations[in-place-updates.internal.cluster.x-k8s.io/update-in-progress]", "x", Always, "nodes"},
 		{"rancher-drain", "secrets", "metadata.annotations[rke.cattle.io/drain-done]", "x", Always, "metadata.annotations[rke.cattle.io/cluster-spec]"},
 		{"kubevirt-requests", "virtualmachines.kubevirt.io", "status.stateChangeRequests", "x", Always, "spec.runStrategy"},
+		{"kubevirt-migration", "virtualmachineinstances.kubevirt.io", "metadata.labels[kubevirt.io/nodeName]", "system:serviceaccount:kubevirt:kubevirt-handler", Always, "virtualmachines.kubevirt.io"},
+		{"kubevirt-migration", "virtualmachineinstances.kubevirt.io", "status.migrationState.completed", "system:serviceaccount:kubevirt:kubevirt-controller", Always, "user:jane"},
+		{"notebook-stop", "notebooks.kubeflow.org", "metadata.annotations[kubeflow-resource-stopped]", "x", Always, "spec.template"},
+		{"cassandra-requests", "cassandradatacenters.cassandra.datastax.com", "spec.rollingRestartRequested", "x", Always, "spec.stopped"},
 		{"cnpg-primary", "clusters.postgresql.cnpg.io", "status.targetPrimaryTimestamp", "x", Always, "status.phase"},
 		{"ceph-health", "cephclusters.ceph.rook.io", "status.ceph.lastChecked", "x", OneWriter, "status.phase"},
 		{"ceph-health", "cephblockpools.ceph.rook.io", "status.mirroringStatus.lastChecked", "x", OneWriter, "status.info.type"},
@@ -219,7 +227,11 @@ func TestPresets(t *testing.T) {
 			}
 			silence := func(resource, path, user string) Silence {
 				name, group, _ := strings.Cut(resource, ".")
-				return p.Match(&Target{Group: group, Resource: name}).Silence([]byte(path), user, "", nil)
+				manager, ok := strings.CutPrefix(user, "manager:")
+				if !ok {
+					manager = ""
+				}
+				return p.Match(&Target{Group: group, Resource: name}).Silence([]byte(path), user, manager, nil)
 			}
 			if got := silence(c.resource, c.path, c.user); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
