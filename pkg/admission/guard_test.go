@@ -594,3 +594,40 @@ func same(t *testing.T, a, b map[string]any) bool {
 	}
 	return bytes.Equal(x, y)
 }
+
+// A condition's lastTransitionTime says that the condition changed.
+func TestATimeOfNoTransitionIsALoopInTheEnd(t *testing.T) {
+	condition := func(status string, n int) map[string]any {
+		return map[string]any{"type": "Ready", "status": status, "lastTransitionTime": start.Add(time.Duration(n) * time.Second).Format(time.RFC3339)}
+	}
+	for _, c := range []struct {
+		name   string
+		status func(i int) map[string]any
+		want   policy.Reason
+	}{
+		{"nothing else changes", func(i int) map[string]any {
+			return map[string]any{"conditions": []any{condition("True", i), map[string]any{"type": "Other", "status": fmt.Sprint(i)}}}
+		}, policy.ReasonLoop},
+		{"the condition changes as well", func(i int) map[string]any {
+			return map[string]any{"conditions": []any{condition(fmt.Sprint("True", i), i)}}
+		}, policy.ReasonNone},
+		{"it is a heartbeat", func(i int) map[string]any {
+			return map[string]any{"conditions": []any{map[string]any{"type": "Ready", "lastHeartbeatTime": fmt.Sprint(start.Add(time.Duration(i) * time.Second).Format(time.RFC3339))}}}
+		}, policy.ReasonNone},
+		{"it is no condition", func(i int) map[string]any {
+			return map[string]any{"phases": []any{condition("True", i)}}
+		}, policy.ReasonNone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHand(t, policyWith("Reject"))
+			worst := policy.ReasonNone
+			for i := range 30 {
+				old, updated := h.object(map[string]any{"status": c.status(i)}), h.object(map[string]any{"status": c.status(i + 1)})
+				worst = max(worst, reason(h.by("operator", "op").after(4*time.Second).review(Validating, old, updated)))
+			}
+			if worst != c.want {
+				t.Errorf("got %q, want %q", worst, c.want)
+			}
+		})
+	}
+}

@@ -206,7 +206,7 @@ func (v *visit) diff(m policy.Matched) error {
 			continue // the other fields of a Scale only mirror the object
 		}
 		if rule := m.Rule(c.Path); rule != nil && (v.phase == Validating || rule.Action == policy.ActionHold) {
-			v.track(m, rule, i, common|flagsOf(c))
+			v.track(m, rule, i, common|flagsOf(c)|v.retimed(i))
 		}
 	}
 	return nil
@@ -259,6 +259,20 @@ func flagsOf(c *Change) (f history.Flags) {
 		f |= history.Growing
 	}
 	return f
+}
+
+// retimed returns Retimed for a condition's lastTransitionTime, if nothing else of the condition changed. By the conventions of
+// the Kubernetes API it is the last time that the condition's status changed.
+func (v *visit) retimed(i int) history.Flags {
+	condition, ok := bytes.CutSuffix(v.changes[i].Path, []byte("lastTransitionTime"))
+	if !ok || !bytes.HasPrefix(condition, []byte("status.conditions[")) {
+		return 0
+	}
+	// What else of it changed comes right before or after.
+	if i > 0 && bytes.HasPrefix(v.changes[i-1].Path, condition) || i+1 < len(v.changes) && bytes.HasPrefix(v.changes[i+1].Path, condition) {
+		return 0
+	}
+	return history.Retimed
 }
 
 // identify returns who writes. A client that sets no field manager is known by the one that the API server made of its

@@ -39,8 +39,10 @@ const (
 	Spent
 	// Vain: what was deleted was not ready, if it ever had been.
 	Vain
+	// Retimed: when a condition changed is another time now, and the condition is not.
+	Retimed
 
-	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent | Vain
+	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent | Vain | Retimed
 )
 
 // epoch is where a State's clock starts; 40 bits of milliseconds reach to the year 2054.

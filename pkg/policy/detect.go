@@ -169,11 +169,30 @@ func oneController(o *history.Object, states []history.State, i int, a area) boo
 // bringsBack reports whether the state at i brings back what was there before the party it undoes came. At a slow pace only
 // that tells a fight: two autoscalers who share the work, one from zero and one above, return to earlier values too.
 func bringsBack(states []history.State, i int) bool {
-	j := i - 1
-	for j > 0 && history.SameWriter(states[j-1], states[i-1]) {
-		j--
+	came := cameAt(states, i-1)
+	if came > 0 {
+		return states[came-1].Value == states[i].Value
 	}
-	return j > 0 && states[j-1].Value == states[i].Value
+	if i == 0 || slices.ContainsFunc(states[:i], func(s history.State) bool { return s.Value == states[i].Value }) {
+		return false
+	}
+	// What was there before is forgotten. Where a lap has many steps a ledger holds few laps, and the oldest is told by the
+	// others: there the same party brings the same back.
+	for k := i + 1; k < len(states); k++ {
+		if states[k].Value == states[i].Value && history.SameWriter(states[k], states[i]) {
+			came := cameAt(states, k-1)
+			return came > 0 && states[came-1].Value == states[k].Value
+		}
+	}
+	return false
+}
+
+// cameAt returns the first of the states that one party wrote in a row up to the one at i.
+func cameAt(states []history.State, i int) int {
+	for i > 0 && history.SameWriter(states[i-1], states[i]) {
+		i--
+	}
+	return i
 }
 
 // leftByItself reports whether the value at i was left by the very writer that comes back to it, and what it had left it
@@ -383,8 +402,10 @@ func (d *Detect) loop(f *history.Field, a area) Finding {
 	pace := run.Span() / time.Duration(run.Count-1)
 	clock := run.All&history.Clock != 0
 	switch {
-	case !run.Fresh,
-		a == inStatus && !alarming(f.Path()),
+	case !run.Fresh:
+		return Finding{}
+	case run.All&history.Retimed != 0: // that is no heartbeat: it says that a condition changed, and none did
+	case a == inStatus && !alarming(f.Path()),
 		a != inSpec && clock,
 		a == elsewhere && run.All&history.Growing == 0 && pace > d.Loops.within()*2/5:
 		return Finding{}

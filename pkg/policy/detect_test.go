@@ -238,6 +238,11 @@ func TestSlowReversals(t *testing.T) {
 			writes: turns(24, 10*m, "a=a", "b=ab", "a=b", "b=-"), why: "neither undoes the other",
 		},
 		{
+			name: "a party that takes two steps each time", writes: turns(30, 10*m, "flux=stable", "mesh=step", "mesh=canary"),
+			found: 13, want: history.SlowTwoWriters, count: 4, parties: []string{"flux", "mesh"},
+			why: "flux alone brings back what was there before; a ledger of 12 states holds its four returns, the oldest of which is told by the others",
+		},
+		{
 			name: "requests, each of another time, that are taken away when they are done", path: "metadata.annotations[k]", starts: "-",
 			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "asker=#", "doer=-"), why: "each is answered, and there is another an hour later",
 		},

@@ -135,6 +135,16 @@ func TestMinting(t *testing.T) {
 			name: "not only points in time in metadata", path: note, writes: unlike, found: 20, want: history.MintingLoop, count: 20,
 			why: "one of them was something else",
 		},
+		{
+			name: "a condition that says that it changed, and did not", path: "status.conditions[type=Ready].lastTransitionTime",
+			writes: flagged(history.Clock|history.Retimed, turns(20, 4*s, mint...)), found: 20, want: history.MintingLoop, count: 20,
+			why: "that is no heartbeat",
+		},
+		{
+			name: "a condition that changed once among that", path: "status.conditions[type=Ready].lastTransitionTime",
+			writes: append(flagged(history.Clock|history.Retimed, turns(19, 4*s, mint...)), flagged(history.Clock, then(turns(1, 0, "app=0"), 75*s, turns(1, 0, "app=x")))[1:]...),
+			why:    "it had a reason",
+		},
 		{name: "in status", path: "status.count", writes: turns(200, s, mint...), why: "reporting is a status's job"},
 		{
 			name: "collisions in status", path: "status.collisionCount", writes: turns(20, 4*s, mint...), found: 20, want: history.MintingLoop,
