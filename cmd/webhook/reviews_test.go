@@ -76,9 +76,11 @@ func TestConnectionsAreKeptForLongerThanAnAPIServerKeepsThem(t *testing.T) {
 				t.Errorf("%s: %s", idle, resp.Status)
 			}
 		}
+		near.Close() // or the server's farewell would wait for somebody to read it
 		cancel()
 		if err := <-stopped; err != nil {
 			t.Errorf("stopped with %v", err)
 		}
+		synctest.Wait()
 	})
 }
