@@ -208,7 +208,7 @@ func leftByItself(states []history.State, i int) bool {
 	if !history.SameWriter(states[left], states[i]) {
 		return false
 	}
-	for history.SameWriter(states[left+1], states[i]) {
+	for left < i-1 && history.SameWriter(states[left+1], states[i]) {
 		left++
 	}
 	return states[left].Value == states[i-1].Value
