@@ -532,3 +532,18 @@ func TestAnyPaceIsFound(t *testing.T) {
 		})
 	}
 }
+
+// The newest state is another writer's after Touch, and still marked as what it was: as the return of another party.
+func TestAReturnThatIsTouchedByTheOneBefore(t *testing.T) {
+	history.New(history.DefaultBounds).Update(sceneKey, func(o *history.Object) {
+		f := o.Settle(t0, []byte(replicas), history.Stored{Value: valueOf("0")})
+		for i, w := range []struct{ by, to string }{{"a", "1"}, {"a", "2"}, {"b", "1"}} {
+			o.Propose(t0.Add(time.Duration(i+1)*time.Second), f, valueOf(w.to), writerOf(w.by), 0)
+		}
+		o.Touch(t0.Add(5*time.Second), f, writerOf("a"))
+		c := Context{Now: t0.Add(5 * time.Second), Memory: history.DefaultBounds.Memory}
+		if found := ruleOf(t, "").Detect(c, o, f); found.Found() {
+			t.Errorf("found %+v", found)
+		}
+	})
+}
