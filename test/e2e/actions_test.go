@@ -274,10 +274,13 @@ func TestAuditAnnotationsAreInTheAuditLog(t *testing.T) {
 			s := newScene(t, tt.policy)
 			red, blue := quarrel(t, s, "settings")
 			_, _ = red.signs("settings"), blue.signs("settings")
+			// The API server reviews a write against what it has in its cache first. Was that old, a refusal does not
+			// count: it asks again about the object as it is, where the same write may change nothing and succeed. The
+			// audit log has the first verdict then, and the last answer.
 			var found *auditEvent
-			eventually(t, "the audit log has an entry with the verdict "+tt.verdict, func() bool {
+			eventually(t, fmt.Sprintf("the audit log has an entry with the verdict %s and the answer %d", tt.verdict, tt.code), func() bool {
 				for _, e := range auditTrail.of(t, s.ns) {
-					if e.truce("verdict") == tt.verdict {
+					if e.truce("verdict") == tt.verdict && e.ResponseStatus.Code == tt.code {
 						found = &e
 						return true
 					}
@@ -305,9 +308,6 @@ func TestAuditAnnotationsAreInTheAuditLog(t *testing.T) {
 			parties := strings.Fields(at("parties"))
 			if len(parties) != 2 && !s.hook.guessed() || !contains(parties, red.user) || !contains(parties, blue.user) {
 				t.Errorf("parties are %q, want red and blue", parties)
-			}
-			if found.ResponseStatus.Code != tt.code {
-				t.Errorf("the API server answered %d, want %d", found.ResponseStatus.Code, tt.code)
 			}
 			if tt.verdict == "Observed" {
 				if heard := append(red.heard.truce(), blue.heard.truce()...); len(heard) > 0 {
