@@ -194,6 +194,10 @@ func TestWhoIsStillReferredToStays(t *testing.T) {
 		}},
 		{"by writes that changed nothing", func(o *Object) { o.Noop(t0, writer("kept")) }},
 		{"by a run", func(o *Object) { o.Fields()[0].Run = Run{Count: 9, writer: o.Writer(writer("kept"))} }},
+		{"by a write that may have been lost", func(o *Object) {
+			o.Propose(t0, &o.Fields()[0], 12, writer("kept"), 0)
+			o.Settle(t0, []byte(replicas), Stored{Value: 10})
+		}},
 		{"by a state", func(o *Object) { o.Propose(t0, &o.Fields()[0], 12, writer("kept"), 0) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

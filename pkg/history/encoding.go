@@ -62,7 +62,7 @@ func (o *Object) UnmarshalBinary(b []byte) error {
 		o.writers = append(o.writers, unique.Make(Writer{d.string(), d.string(), d.string()}))
 	}
 	o.Idle, o.idle = d.run(), d.uint()
-	fields := d.len(6)
+	fields := d.len(7)
 	if o.fields = o.first[:0]; fields > len(o.first) {
 		o.fields = make([]Field, 0, fields)
 	}
@@ -89,12 +89,22 @@ func (e *encoder) field(f *Field) {
 	e.uint(uint64(f.base))
 	e.uint(f.settled)
 	e.run(f.Run)
+	if f.lost.ms() == 0 {
+		e.b = append(e.b, 0)
+	} else {
+		e.b = append(e.b, 1)
+		e.state(f.lost)
+	}
 	e.uint(uint64(len(f.states)))
 	for _, s := range f.states {
-		e.fixed(uint64(s.Value))
-		e.fixed(s.meta)
+		e.state(s)
 	}
 	e.fight(f.Fight)
+}
+
+func (e *encoder) state(s State) {
+	e.fixed(uint64(s.Value))
+	e.fixed(s.meta)
 }
 
 func (e *encoder) run(r Run) {
@@ -207,14 +217,19 @@ func (d *decoder) string() string {
 
 func (d *decoder) field() Field {
 	f := Field{path: unique.Make(d.string()), base: d.uint32(), settled: d.uint(), Run: d.run()}
+	if d.byte() != 0 {
+		f.lost = d.state()
+	}
 	states := d.len(16)
 	f.states = make([]State, 0, states)
 	for ; states > 0 && d.err == nil; states-- {
-		f.states = append(f.states, State{Value(d.fixed()), d.fixed()})
+		f.states = append(f.states, d.state())
 	}
 	f.Fight = d.fight()
 	return f
 }
+
+func (d *decoder) state() State { return State{Value(d.fixed()), d.fixed()} }
 
 func (d *decoder) run() Run {
 	r := Run{Count: d.uint32()}

@@ -30,6 +30,7 @@ func richObject() *Object {
 		{rv: 101, at: 1 * time.Second, sees: "3", by: "argo", sets: "1", flags: QuantityOnly},
 		{rv: 102, at: 2 * time.Second, sees: "1", by: "hpa", sets: "3"},
 		{rv: 102, at: 2 * time.Second, path: signature, sees: absent, by: "", sets: `""`, flags: ByPerson},
+		{rv: 102, at: 2 * time.Second, path: signature, sees: absent},
 		{rv: 103, at: 3 * time.Second, path: Exists, sees: "here"},
 	} {
 		s.id = string(rune('a' + i))
@@ -214,7 +215,7 @@ func TestWhatIsNoEncodingIsRefused(t *testing.T) {
 	ff := bytes.Repeat([]byte{0xff}, 9)
 	huge := append(bytes.Clone(ff), 0x01)                     // 2^64-1
 	field := []byte{0 /*writers*/, 0 /*idle*/, 0, 1, 0, 0, 0} // one field: path "", base 0, settled 0
-	fight := bytes.Join([][]byte{field, {0 /*run*/, 0 /*states*/}}, nil)
+	fight := bytes.Join([][]byte{field, {0 /*run*/, 0 /*lost*/, 0 /*states*/}}, nil)
 	dull := []byte{byte(Open), 0, 0, 0, 0, 0, 0, 0, 0} // phase, signal, probe's writer, counts, times, length
 	dull = append(dull, make([]byte, 16)...)           // probe's value, parties
 	fixed := func(f float64) []byte {
@@ -233,7 +234,7 @@ func TestWhatIsNoEncodingIsRefused(t *testing.T) {
 		{"a number that does not end", bad(ff, ff), "out of range"},
 		{"more fields than there are bytes", bad([]byte{0, 0, 0}, huge), "a list of"},
 		{"a longer path than there are bytes", bad([]byte{0, 0, 0, 1}, huge), "a list of"},
-		{"more states than there are bytes", bad(field, []byte{0}, huge), "a list of"},
+		{"more states than there are bytes", bad(field, []byte{0, 0}, huge), "a list of"},
 		{"a run of more writes than are counted", bad(field, huge), "at most 4294967295"},
 		{"flags that do not exist", bad(field, []byte{1, 0, 0, 0, 0xff, 0xff, 0x7f}), "at most 65535"},
 		{"a fight in a phase that does not exist", bad(fight, []byte{9}), "a fight in phase 9"},
@@ -250,6 +251,7 @@ func TestWhatIsNoEncodingIsRefused(t *testing.T) {
 	t.Run("but the parts of these are good", func(t *testing.T) {
 		for _, b := range [][]byte{
 			bad([]byte{64}, make([]byte, 192), []byte{0, 0, 0}), bad(fight, []byte{0}),
+			bad(field, []byte{0, 1}, make([]byte, 16), []byte{0, 0}),
 			bad(fight, dull, []byte{0}), bad(fight, dull, []byte{5}, fixed(1), []byte{0x88, 0x27}),
 		} {
 			var o Object

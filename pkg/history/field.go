@@ -6,7 +6,7 @@ import (
 	"unique"
 )
 
-// Field is the ledger of one field: its last states, oldest first, and the fight over it if there is one. It takes 64
+// Field is the ledger of one field: its last states, oldest first, and the fight over it if there is one. It takes 80
 // bytes and 16 for each state.
 type Field struct {
 	path   unique.Handle[string]
@@ -17,6 +17,9 @@ type Field struct {
 	Run Run
 	// base is the stored object that the last proposal was made upon: see Object.base.
 	base uint32
+	// lost is the first proposal made upon base that was taken for never stored, none if it has no time. Whoever is shown
+	// the object as it was before, by the API server's cache or in a race, makes it look so for a moment.
+	lost State
 	// settled is when the last fight over the field ended, in milliseconds: what came before counts no more.
 	settled uint64
 }
@@ -87,7 +90,7 @@ func (f *Field) End(now time.Time) {
 }
 
 // Restart forgets the field's states, as if it had never changed. A fight over it goes on.
-func (f *Field) Restart() { f.states, f.Run = f.states[:0], Run{} }
+func (f *Field) Restart() { f.states, f.Run, f.lost = f.states[:0], Run{}, State{} }
 
 // mark is what a proposal displaced, for taking it back.
 type mark struct {

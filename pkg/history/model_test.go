@@ -29,7 +29,8 @@ type modelField struct {
 	run       modelRun
 	fight     bool
 	ended     time.Time
-	madeOn    any // the resourceVersion, or for existence the uid, that the last proposal was made upon
+	madeOn    any         // the resourceVersion, or for existence the uid, that the last proposal was made upon
+	lost      *modelState // the first proposal made upon it that was dropped
 }
 
 type modelState struct {
@@ -101,15 +102,31 @@ func (m *modelObject) settle(now time.Time, path string, s Stored) *modelField {
 	}
 	last := &f.all[len(f.all)-1]
 	if last.value == s.Value {
+		if last.pending {
+			f.lost = nil
+		}
 		last.pending = false
 		return f
 	}
 	before := len(f.all) - 2
 	if last.pending && before >= f.forgotten && f.all[before].value == s.Value && !m.undone(now, f, s) {
+		if f.lost == nil && path != Exists {
+			f.lost = new(modelState)
+			*f.lost = *last
+		}
 		f.drop()
 		return f
 	}
-	last.pending = false
+	if was := f.lost; was != nil && was.value == s.Value && now.Sub(was.at) <= time.Minute &&
+		(was.by.Manager == "" || s.Owner.Manager == "" || was.by.Manager == s.Owner.Manager) {
+		if last.pending {
+			f.drop()
+		}
+		f.lost = nil
+		m.write(f, modelState{value: s.Value, at: was.at, by: was.by, flags: was.flags})
+		return f
+	}
+	last.pending, f.lost = false, nil
 	switch {
 	case at.IsZero() && last.at.IsZero():
 		at = now
@@ -149,7 +166,9 @@ func (m *modelObject) propose(now time.Time, f *modelField, v Value, by Writer, 
 	if len(f.all) > 0 && at.Before(f.all[len(f.all)-1].at) {
 		at = f.all[len(f.all)-1].at
 	}
-	f.madeOn = m.standsOn(f)
+	if on := m.standsOn(f); on != f.madeOn {
+		f.madeOn, f.lost = on, nil
+	}
 	before := *f
 	m.write(f, modelState{value: v, at: at, by: by, flags: flags, pending: true, wasPending: true})
 	return func() { f.all, f.forgotten, f.run = before.all, before.forgotten, before.run }

@@ -134,15 +134,39 @@ func (o *Object) Settle(now time.Time, path []byte, s Stored) *Field {
 	case n == 0:
 		f.push(o, o.limits(), s.Value, min(millisOrZero(s.At), millis(now)), o.Writer(s.Owner), Unseen)
 	case f.states[n-1].Value == s.Value:
-		f.states[n-1].clear(Pending)
+		if f.states[n-1].Is(Pending) {
+			f.states[n-1].clear(Pending)
+			f.lost = State{}
+		}
 	case n > 1 && f.states[n-1].Is(Pending) && f.states[n-2].Value == s.Value && !o.undone(now, f, s):
+		if f.lost.ms() == 0 && f.Path() != Exists {
+			f.lost = f.states[n-1]
+		}
 		f.drop()
+	case o.refound(now, f, s):
+		if n > 1 && f.states[n-1].Is(Pending) { // of two writes upon the same object, one is stored
+			f.drop()
+		}
+		was := f.lost
+		f.lost = State{}
+		f.push(o, o.limits(), s.Value, was.ms(), was.writer(), was.flags()&callers)
 	default:
 		f.states[n-1].clear(Pending)
+		f.lost = State{}
 		at := unseenAt(f.states[n-1].ms(), s.At, millis(now))
 		f.push(o, o.limits(), s.Value, at, o.Writer(s.Owner), Unseen)
 	}
 	return f
+}
+
+// refound reports whether what is stored is the proposal that was taken for never stored. It is not if managedFields name
+// another manager.
+func (o *Object) refound(now time.Time, f *Field, s Stored) bool {
+	if f.lost.ms() == 0 || f.lost.Value != s.Value || f.lost.since(millis(now)) > staleFor {
+		return false
+	}
+	manager := o.WriterOf(f.lost).Manager
+	return manager == "" || s.Owner.Manager == "" || manager == s.Owner.Manager
 }
 
 // unseenAt returns when a write that passed unseen was made: when the object says, or else half way between the write
@@ -196,7 +220,9 @@ func (o *Object) Propose(now time.Time, f *Field, v Value, writer Writer, flags 
 	if last, ok := f.Last(); ok {
 		at = max(at, last.ms()) // the clock may jump back
 	}
-	f.base = o.base(f)
+	if base := o.base(f); base != f.base {
+		f.base, f.lost = base, State{}
+	}
 	return Attempt{f, f.push(o, o.limits(), v, at, o.Writer(writer), flags&callers|Pending)}
 }
 

@@ -123,6 +123,81 @@ func TestWhatWasProposedIsSettledByWhatIsStored(t *testing.T) {
 	})
 }
 
+func TestOfTwoWritesUponOneObjectTheFirstMayBeWhatIsStored(t *testing.T) {
+	upon := step{rv: 1, sees: "1", by: "hpa", sets: "3", want: "1/u 3@hpa/p"}
+	late := step{rv: 1, at: ms, sees: "1", by: "argo", sets: "5", want: "1/u 5@argo/p"}
+	tell(t, []story{
+		{
+			name: "who was shown the object as it was before is asked again",
+			why:  "the API server's cache was old, or both wrote at once; nobody has undone anything",
+			steps: []step{
+				upon, late,
+				{rv: 2, at: 2 * ms, sees: "3", by: "argo", sets: "5", want: "1/u 3@hpa 5@argo/pX"},
+			},
+		},
+		{
+			name: "as often as it takes",
+			steps: []step{
+				upon, late,
+				{rv: 1, at: 2 * ms, sees: "1", by: "helm", sets: "6", want: "1/u 6@helm/p"},
+				{rv: 2, at: 3 * ms, sees: "3", by: "helm", sets: "6", want: "1/u 3@hpa 6@helm/pX"},
+			},
+		},
+		{
+			name: "also if the later one was denied",
+			steps: []step{
+				upon,
+				{rv: 1, at: ms, sees: "1", by: "argo", sets: "5", deny: true, want: "1/u"},
+				{rv: 2, at: 2 * ms, sees: "3", by: "argo", sets: "5", want: "1/u 3@hpa 5@argo/pX"},
+			},
+		},
+		{
+			name:  "and if managedFields agree",
+			steps: []step{upon, late, {rv: 2, at: 2 * ms, sees: "3", owner: "hpa", since: 0, want: "1/u 3@hpa"}},
+		},
+		{
+			name: "but not if they do not",
+			steps: []step{
+				upon, late,
+				{rv: 2, at: time.Second, sees: "3", owner: "helm", since: time.Second, want: "1/u 5@argo 3@helm/uX"},
+			},
+		},
+		{
+			name:  "up to a minute later",
+			steps: []step{upon, late, {rv: 2, at: time.Minute, sees: "3", want: "1/u 3@hpa"}},
+		},
+		{
+			name:  "and not after that",
+			steps: []step{upon, late, {rv: 2, at: time.Minute + ms, sees: "3", want: "1/u 5@argo 3/u"}},
+		},
+		{
+			name: "of something else that is stored, neither is the writer",
+			steps: []step{
+				upon, late,
+				{rv: 2, at: 2 * time.Second, sees: "7", want: "1/u 5@argo 7/u"},
+				{rv: 3, at: 3 * time.Second, sees: "3", want: "1/u 5@argo 7/u 3/u"},
+			},
+		},
+		{
+			name: "once the later one is there, the first one was never stored",
+			steps: []step{
+				upon, late,
+				{rv: 2, at: time.Second, sees: "5", want: "1/u 5@argo"},
+				{rv: 3, at: 2 * time.Second, sees: "3", want: "1/u 5@argo 3/u"},
+			},
+		},
+		{
+			name: "nor if the later one was made upon a newer object",
+			why:  "the field had not changed by then",
+			steps: []step{
+				upon,
+				{rv: 2, at: ms, sees: "1", by: "argo", sets: "5", want: "1/u 5@argo/p"},
+				{rv: 3, at: 2 * time.Second, sees: "3", want: "1/u 5@argo 3/u"},
+			},
+		},
+	})
+}
+
 func TestOfTwoProposalsInARowTheFirstMayBeWhatIsStored(t *testing.T) {
 	o := &Object{}
 	f := o.Settle(t0, []byte(replicas), Stored{Value: value("1")})

@@ -58,6 +58,9 @@ func (o *Object) usedWriters() (used uint64) {
 		for _, s := range f.states {
 			mark(s.writer())
 		}
+		if f.lost.ms() != 0 {
+			mark(f.lost.writer())
+		}
 		if f.Fight != nil {
 			used |= f.Fight.parties
 			if f.Fight.Phase == Probing {
