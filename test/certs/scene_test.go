@@ -192,6 +192,8 @@ func rulesOfTheDocumentation(t *testing.T) []string {
 }
 
 // register makes both configurations for the scene's namespace: one webhook in each for each port. They have no caBundle.
+// It returns once the API server has heard of them: until then, it would let writes through without asking. What tells is
+// one more webhook in each, the last, which cannot be reached.
 func (s *scene) register(ports ...int32) {
 	s.t.Helper()
 	fail, none, timeout := admissionv1.Fail, admissionv1.SideEffectClassNone, int32(20)
@@ -218,6 +220,21 @@ func (s *scene) register(ports ...int32) {
 			NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
 		})
 	}
+	unreachable := admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1:1/")}
+	creationsOf := func(resource string) []admissionv1.RuleWithOperations {
+		return []admissionv1.RuleWithOperations{{
+			Operations: []admissionv1.OperationType{admissionv1.Create},
+			Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+		}}
+	}
+	v.Webhooks = append(v.Webhooks, admissionv1.ValidatingWebhook{
+		Name: "heard.truce.dev", ClientConfig: unreachable, Rules: creationsOf("resourcequotas"), FailurePolicy: &fail,
+		SideEffects: &none, NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
+	})
+	m.Webhooks = append(m.Webhooks, admissionv1.MutatingWebhook{
+		Name: "heard.truce.dev", ClientConfig: unreachable, Rules: creationsOf("limitranges"), FailurePolicy: &fail,
+		SideEffects: &none, NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
+	})
 	api := kube.AdmissionregistrationV1()
 	_, err := api.ValidatingWebhookConfigurations().Create(s.t.Context(), v, metav1.CreateOptions{FieldManager: "helm"})
 	_, err2 := api.MutatingWebhookConfigurations().Create(s.t.Context(), m, metav1.CreateOptions{FieldManager: "helm"})
@@ -231,9 +248,21 @@ func (s *scene) register(ports ...int32) {
 			s.t.Error(err)
 		}
 	})
+	probe := metav1.ObjectMeta{GenerateName: "heard-", Namespace: s.name}
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	eventually(s.t, "the API server has heard of the webhooks", func() error {
+		_, err := kube.CoreV1().ResourceQuotas(s.name).Create(s.t.Context(), &corev1.ResourceQuota{ObjectMeta: probe}, dryRun)
+		_, err2 := kube.CoreV1().LimitRanges(s.name).Create(s.t.Context(), &corev1.LimitRange{ObjectMeta: probe}, dryRun)
+		if !refusedFor(err, "heard.truce.dev") || !refusedFor(err2, "heard.truce.dev") {
+			return fmt.Errorf("creations are answered with %v and %v", err, err2)
+		}
+		return nil
+	})
 }
 
-// caBundles returns those of all webhooks of both configurations.
+func refusedFor(err error, webhook string) bool { return err != nil && strings.Contains(err.Error(), webhook) }
+
+// caBundles returns those of all webhooks of both configurations that can be reached.
 func (s *scene) caBundles() [][]byte {
 	s.t.Helper()
 	api := kube.AdmissionregistrationV1()
@@ -246,10 +275,10 @@ func (s *scene) caBundles() [][]byte {
 		s.t.Fatal(err)
 	}
 	var all [][]byte
-	for _, w := range v.Webhooks {
+	for _, w := range v.Webhooks[:len(v.Webhooks)-1] {
 		all = append(all, w.ClientConfig.CABundle)
 	}
-	for _, w := range m.Webhooks {
+	for _, w := range m.Webhooks[:len(m.Webhooks)-1] {
 		all = append(all, w.ClientConfig.CABundle)
 	}
 	return all
