@@ -227,8 +227,8 @@ func TestWritesGoOnWhenGarbageIsServed(t *testing.T) {
 			typical, most := median(took), median(without)+time.Second
 			if !tt.slow && typical > most {
 				t.Errorf("a write took %s, want less than %s", typical, most)
-			} else if tt.slow && (typical < timeout || typical > 2*timeout+most) {
-				t.Errorf("a write took %s, want the timeouts of two webhooks, %s each", typical, timeout)
+			} else if tt.slow && (typical < timeout || typical > 4*timeout+most) {
+				t.Errorf("a write took %s, want the timeouts of two webhooks, %s each, or twice that", typical, timeout)
 			}
 		})
 	}

@@ -113,12 +113,13 @@ func TestFightsAreFoundAndHeld(t *testing.T) {
 			if diff := cmp.Diff(fields, found); diff != "" {
 				t.Fatalf("fights after %d writes (-want +got):\n%s", writes, diff)
 			}
-			if writes > 6 {
-				t.Errorf("found with write %d, want at most 6", writes)
-			}
 
+			// Not the writes: of those that the API server has reviewed upon an old object, some are held and not yet told.
 			tt.settled(s)
 			held, stored := w.changes(tt.value), w.writes()
+			if held > 5 {
+				t.Errorf("found after %d stored changes, want at most 5", held)
+			}
 			laps(t, 40, 30*time.Millisecond, write)
 			if n := w.changes(tt.value) - held; n > s.hook.unheld() {
 				t.Errorf("20 attempts by each side changed the field %d times, want 0", n)

@@ -174,13 +174,19 @@ func (h *hook) awaitTurns(n int, kinds ...string) (all []turn) {
 }
 
 // starts returns the fights that were found, of which there are at most n. A verdict is counted before it is given, and
-// then it is logged: the lines of those that were given are waited for.
-func (h *hook) starts(n int) []turn {
+// then it is logged: the lines of those that were given are waited for, but not for long, since verdicts upon an object
+// that the API server's cache had too old are counted and never logged.
+func (h *hook) starts(n int) (found []turn) {
 	h.t.Helper()
-	if found := h.turns("Started"); h.gone || len(found) >= n {
+	if found = h.turns("Started"); h.gone || len(found) >= n {
 		return found
 	}
-	return h.awaitTurns(min(n, int(h.metric("truce_verdicts_total"))), "Started")
+	n = min(n, int(h.metric("truce_verdicts_total")))
+	until(h.t, 3*time.Second, 10*time.Millisecond, func(int) bool {
+		found = h.turns("Started")
+		return len(found) >= n
+	})
+	return found
 }
 
 // guessed tells whether the webhook had to guess who made some write, from its manager, which is everybody's here. On a busy
