@@ -148,6 +148,24 @@ func (f *Field) drop() {
 	f.states[n-1].clear(Pending)
 }
 
+// lose takes back the newest state, a proposal, and remembers it if it is the first one made upon its object.
+func (f *Field) lose() {
+	if f.lost.ms() == 0 && f.Path() != Exists {
+		f.lost = f.states[len(f.states)-1]
+	}
+	f.drop()
+}
+
+// find puts back what was lost: it was stored after all. Of a proposal made upon the same object, that cannot be true too.
+func (f *Field) find(o *Object) {
+	if n := len(f.states); n > 1 && f.states[n-1].Is(Pending) {
+		f.drop()
+	}
+	was := f.lost
+	f.lost = State{}
+	f.push(o, o.limits(), was.Value, was.ms(), was.writer(), was.flags()&callers)
+}
+
 // pop takes back the last push.
 func (f *Field) pop(m mark) {
 	f.states = f.states[:len(f.states)-1]

@@ -109,23 +109,28 @@ func (m *modelObject) settle(now time.Time, path string, s Stored) *modelField {
 		return f
 	}
 	before := len(f.all) - 2
-	if last.pending && before >= f.forgotten && f.all[before].value == s.Value && !m.undone(now, f, s) {
-		if f.lost == nil && path != Exists {
-			f.lost = new(modelState)
-			*f.lost = *last
-		}
-		f.drop()
-		return f
-	}
-	if was := f.lost; was != nil && was.value == s.Value && now.Sub(was.at) <= time.Minute &&
-		(was.by.Manager == "" || s.Owner.Manager == "" || was.by.Manager == s.Owner.Manager) {
+	find := func() {
 		if last.pending {
 			f.drop()
 		}
+		m.write(f, modelState{value: f.lost.value, at: f.lost.at, by: f.lost.by, flags: f.lost.flags})
 		f.lost = nil
-		m.write(f, modelState{value: s.Value, at: was.at, by: was.by, flags: was.flags})
+	}
+	if last.pending && before >= f.forgotten && f.all[before].value == s.Value && !m.undone(now, f, *last, s) {
+		if f.lost == nil || !m.undone(now, f, *f.lost, s) {
+			if f.lost == nil && path != Exists {
+				f.lost = new(*last)
+			}
+			f.drop()
+			return f
+		}
+		find()
+	} else if was := f.lost; was != nil && was.value == s.Value && now.Sub(was.at) <= time.Minute &&
+		(was.by.Manager == "" || s.Owner.Manager == "" || was.by.Manager == s.Owner.Manager) {
+		find()
 		return f
 	}
+	last = &f.all[len(f.all)-1]
 	last.pending, f.lost = false, nil
 	switch {
 	case at.IsZero() && last.at.IsZero():
@@ -139,8 +144,8 @@ func (m *modelObject) settle(now time.Time, path string, s Stored) *modelField {
 	return f
 }
 
-func (m *modelObject) undone(now time.Time, f *modelField, s Stored) bool {
-	proposed := f.all[len(f.all)-1].at
+func (m *modelObject) undone(now time.Time, f *modelField, proposal modelState, s Stored) bool {
+	proposed := proposal.at
 	moved := f.madeOn != m.standsOn(f)
 	if f.path == Exists {
 		return moved && s.Value == Present

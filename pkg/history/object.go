@@ -133,29 +133,27 @@ func (o *Object) Settle(now time.Time, path []byte, s Stored) *Field {
 	switch {
 	case n == 0:
 		f.push(o, o.limits(), s.Value, min(millisOrZero(s.At), millis(now)), o.Writer(s.Owner), Unseen)
+		return f
 	case f.states[n-1].Value == s.Value:
 		if f.states[n-1].Is(Pending) {
 			f.states[n-1].clear(Pending)
 			f.lost = State{}
 		}
-	case n > 1 && f.states[n-1].Is(Pending) && f.states[n-2].Value == s.Value && !o.undone(now, f, s):
-		if f.lost.ms() == 0 && f.Path() != Exists {
-			f.lost = f.states[n-1]
+		return f
+	case n > 1 && f.states[n-1].Is(Pending) && f.states[n-2].Value == s.Value && !o.undone(now, f, f.states[n-1], s):
+		if f.lost.ms() == 0 || !o.undone(now, f, f.lost, s) {
+			f.lose()
+			return f
 		}
-		f.drop()
+		f.find(o)
 	case o.refound(now, f, s):
-		if n > 1 && f.states[n-1].Is(Pending) { // of two writes upon the same object, one is stored
-			f.drop()
-		}
-		was := f.lost
-		f.lost = State{}
-		f.push(o, o.limits(), s.Value, was.ms(), was.writer(), was.flags()&callers)
-	default:
-		f.states[n-1].clear(Pending)
-		f.lost = State{}
-		at := unseenAt(f.states[n-1].ms(), s.At, millis(now))
-		f.push(o, o.limits(), s.Value, at, o.Writer(s.Owner), Unseen)
+		f.find(o)
+		return f
 	}
+	f.states[len(f.states)-1].clear(Pending)
+	f.lost = State{}
+	at := unseenAt(f.states[len(f.states)-1].ms(), s.At, millis(now))
+	f.push(o, o.limits(), s.Value, at, o.Writer(s.Owner), Unseen)
 	return f
 }
 
@@ -181,22 +179,21 @@ func unseenAt(before uint64, said time.Time, now uint64) uint64 {
 	return before + (now-before)/2
 }
 
-// undone reports whether f's pending write was stored and then undone by a write that passed unseen, rather than never
+// undone reports whether a proposal for f was stored and then undone by a write that passed unseen, rather than never
 // stored, given that what is stored now is what was there before it.
-func (o *Object) undone(now time.Time, f *Field, s Stored) bool {
-	last := f.states[len(f.states)-1]
+func (o *Object) undone(now time.Time, f *Field, proposal State, s Stored) bool {
 	if f.Path() == Exists {
 		// An object that is still the same was not recreated: its deletion failed or waits for finalizers. And that one
 		// is to be created does not show that there is none: many controllers create and ignore that it exists.
 		return s.Value != Absent && o.base(f) != f.base
 	}
 	if !s.At.IsZero() {
-		proposed := last.At().Truncate(time.Second)
+		proposed := proposal.At().Truncate(time.Second)
 		if at := s.At.Truncate(time.Second); !at.Equal(proposed) {
 			return at.After(proposed)
 		}
 	}
-	return o.base(f) != f.base && last.since(millis(now)) >= unstoredFor
+	return o.base(f) != f.base && proposal.since(millis(now)) >= unstoredFor
 }
 
 // base tells apart the stored objects that proposals for f are made upon: by resourceVersion, and for the object's

@@ -179,6 +179,23 @@ func TestOfTwoWritesUponOneObjectTheFirstMayBeWhatIsStored(t *testing.T) {
 			},
 		},
 		{
+			name: "and if what was there before is back, the first one was undone",
+			why:  "it is a tenth of a second ago: nobody tries that one again",
+			steps: []step{
+				upon,
+				{rv: 1, at: 90 * ms, sees: "1", by: "hpa", sets: "3", want: "1/u 3@hpa/p"},
+				{rv: 3, at: 100 * ms, sees: "1", by: "hpa", sets: "3", want: "1/u 3@hpa 1/uR 3@hpa/pR"},
+			},
+		},
+		{
+			name: "but not if it is less than that",
+			steps: []step{
+				upon,
+				{rv: 1, at: 90 * ms, sees: "1", by: "hpa", sets: "3", want: "1/u 3@hpa/p"},
+				{rv: 3, at: 99 * ms, sees: "1", by: "hpa", sets: "3", want: "1/u 3@hpa/p"},
+			},
+		},
+		{
 			name: "once the later one is there, the first one was never stored",
 			steps: []step{
 				upon, late,
