@@ -260,7 +260,9 @@ func (s *scene) register(ports ...int32) {
 	})
 }
 
-func refusedFor(err error, webhook string) bool { return err != nil && strings.Contains(err.Error(), webhook) }
+func refusedFor(err error, webhook string) bool {
+	return err != nil && strings.Contains(err.Error(), webhook)
+}
 
 // caBundles returns those of all webhooks of both configurations that can be reached.
 func (s *scene) caBundles() [][]byte {
