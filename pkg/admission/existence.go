@@ -2,6 +2,7 @@ package admission
 
 import (
 	"strings"
+	"time"
 
 	"github.com/truce-dev/truce/pkg/history"
 	"github.com/truce-dev/truce/pkg/policy"
@@ -31,7 +32,7 @@ func (v *visit) existence(m policy.Matched) {
 		switch {
 		case done(v.request.OldObject):
 			t.flags |= history.Spent
-		case unready(v.request.OldObject):
+		case unready(v.request.OldObject), v.request.Resource == "pods" && v.now.Sub(v.old.Created) < startWithin:
 			t.flags |= history.Vain
 		}
 	}
@@ -57,6 +58,9 @@ func done(object []byte) bool {
 	_, ok := mapValue(status, "completionTime")
 	return ok
 }
+
+// startWithin is how soon after its creation a Pod can be of use at the earliest. The time of creation is cut to seconds.
+const startWithin = 3 * time.Second
 
 // unready reports whether an object's status says that it is not ready. Deleted like that, it was made in vain.
 func unready(object []byte) bool {

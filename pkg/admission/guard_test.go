@@ -374,6 +374,36 @@ func TestCreationAndDeletionAreWritesOfTheObjectItself(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range []struct {
+		name, resource string
+		lives          time.Duration
+		want           policy.Reason
+	}{
+		{"a Pod within three seconds", "pods", 3*time.Second - 1, policy.ReasonLoop},
+		{"a Pod after three seconds", "pods", 3 * time.Second, policy.ReasonNone},
+		{"something else within three seconds", "tokens", time.Second, policy.ReasonNone},
+	} {
+		t.Run("one writer deletes and creates "+c.name, func(t *testing.T) {
+			h := newHand(t, policyWith("Reject"))
+			h.resource, h.name = c.resource, "web-x7bcd"
+			for range 20 {
+				meta := map[string]any{"generateName": "web-", "creationTimestamp": h.after(10 * time.Second).now.UTC().Format(time.RFC3339)}
+				h.operation, h.uid = "CREATE", fmt.Sprint("uid-", h.n)
+				created := h.by("ds", "").review(Validating, nil, h.object(map[string]any{"metadata": meta}))
+				h.operation = "DELETE"
+				h.after(c.lives).review(Validating, h.object(map[string]any{"metadata": meta}), nil)
+				h.now = h.now.Truncate(time.Second)
+				if got := reason(created); got != "" && got != c.want {
+					t.Fatalf("got %q, want %q", got, c.want)
+				} else if c.want != "" && got == c.want {
+					return
+				}
+			}
+			if c.want != "" {
+				t.Errorf("got nothing, want %q", c.want)
+			}
+		})
+	}
 	t.Run("what lived for more than an hour was not created in vain", func(t *testing.T) {
 		h := newHand(t, policyWith("Reject"))
 		for i := range 6 {

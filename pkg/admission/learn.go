@@ -198,7 +198,7 @@ func (v *visit) idle(o *history.Object) {
 		}
 	}
 	o.Noop(v.now, v.writer)
-	if v.policy.Person(v.writer.User, v.writer.Manager, v.request.User.Groups) {
+	if v.policy.Hand(v.writer.User, v.writer.Manager, v.request.User.Groups) != policy.Machine {
 		return
 	}
 	t := &v.tracked[0]

@@ -233,8 +233,11 @@ func (v *visit) value(raw []byte) history.Value {
 
 // commonFlags are those of every change of this write.
 func (v *visit) commonFlags() (f history.Flags) {
-	if v.policy.Person(v.writer.User, v.writer.Manager, v.request.User.Groups) {
+	switch v.policy.Hand(v.writer.User, v.writer.Manager, v.request.User.Groups) {
+	case policy.Person:
 		f |= history.ByPerson
+	case policy.Script:
+		f |= history.ByScript
 	}
 	for i := range v.changes {
 		if namesOwner(v.changes[i].Path) {

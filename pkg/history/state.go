@@ -41,8 +41,10 @@ const (
 	Vain
 	// Retimed: when a condition changed is another time now, and the condition is not.
 	Retimed
+	// ByScript: a service account wrote it with a tool that is made for people.
+	ByScript
 
-	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent | Vain | Retimed
+	callers = ByPerson | Owner | OrderOnly | QuantityOnly | Clock | Growing | Spent | Vain | Retimed | ByScript
 )
 
 // epoch is where a State's clock starts; 40 bits of milliseconds reach to the year 2054.

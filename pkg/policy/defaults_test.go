@@ -112,36 +112,36 @@ func TestPeople(t *testing.T) {
 	for _, c := range []struct {
 		name, people  string
 		user, manager string
-		want          bool
+		want          Hand
 	}{
-		{"a user of single sign-on", "", "jane@example.com", "", true},
-		{"a script with kubectl", "", "system:serviceaccount:ci:deployer", "kubectl-client-side-apply", true},
-		{"the browser", "", "jane", "Mozilla", true},
-		{"k9s", "", "jane", "k9s", true},
-		{"helm by hand", "", "maria", "helm", true},
-		{"Flux's helm-controller", "", "system:serviceaccount:flux-system:helm-controller", "helm-controller", false},
-		{"Flux's command line", "", "jane", "flux", true},
-		{"Flux's operator", "", "system:serviceaccount:flux-system:flux-operator", "flux-operator", false},
-		{"a controller", "", "system:serviceaccount:argocd:argocd-application-controller", "argocd-controller", false},
-		{"a controller without a manager", "", "system:kube-controller-manager", "", false},
-		{"a kubelet", "", "system:node:worker-1", "", false},
-		{"a service account of Google Cloud", "", "deployer@shop.iam.gserviceaccount.com", "Terraform", false},
-		{"the one that Google's machines have by default", "", "1234-compute@developer.gserviceaccount.com", "", false},
-		{"a federated workload of Google Cloud", "", "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/subject/x@y", "", false},
-		{"a federated person of Google Cloud", "", "principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/jane@example.com", "", true},
-		{"a workflow of GitHub", "", "octo/shop/.github/workflows/deploy.yml@refs/heads/main", "", false},
-		{"a session of AWS single sign-on", "", "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin/jane@example.com", "", true},
-		{"a role of AWS", "", "arn:aws:sts::111122223333:assumed-role/deployer/i-0123456789abcdef0", "", false},
-		{"a managed identity of Azure", "", "7a1a3c3e-52f4-4e0d-9bd0-5f6b1a3f0c11", "", false},
-		{"a script with kubectl that runs as a service account of Google Cloud", "", "deployer@shop.iam.gserviceaccount.com", "kubectl", true},
-		{"a robot that is excluded by name", "people: {users: ['*@*'], excludeUsers: [jenkins@example.com]}", "jenkins@example.com", "", false},
-		{"the robot's colleague", "people: {users: ['*@*'], excludeUsers: [jenkins@example.com]}", "jane@example.com", "", true},
-		{"nobody", "people: {}", "jane@example.com", "kubectl", false},
-		{"others than the default", "people: {users: [jane]}", "jane", "", true},
-		{"not the default any more", "people: {users: [jane]}", "bob@example.com", "kubectl", false},
+		{"a user of single sign-on", "", "jane@example.com", "", Person},
+		{"a script with kubectl", "", "system:serviceaccount:ci:deployer", "kubectl-client-side-apply", Script},
+		{"the browser", "", "jane", "Mozilla", Person},
+		{"k9s", "", "jane", "k9s", Person},
+		{"helm by hand", "", "maria", "helm", Person},
+		{"Flux's helm-controller", "", "system:serviceaccount:flux-system:helm-controller", "helm-controller", Machine},
+		{"Flux's command line", "", "jane", "flux", Person},
+		{"Flux's operator", "", "system:serviceaccount:flux-system:flux-operator", "flux-operator", Machine},
+		{"a controller", "", "system:serviceaccount:argocd:argocd-application-controller", "argocd-controller", Machine},
+		{"a controller without a manager", "", "system:kube-controller-manager", "", Machine},
+		{"a kubelet", "", "system:node:worker-1", "", Machine},
+		{"a service account of Google Cloud", "", "deployer@shop.iam.gserviceaccount.com", "Terraform", Machine},
+		{"the one that Google's machines have by default", "", "1234-compute@developer.gserviceaccount.com", "", Machine},
+		{"a federated workload of Google Cloud", "", "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/subject/x@y", "", Machine},
+		{"a federated person of Google Cloud", "", "principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/jane@example.com", "", Person},
+		{"a workflow of GitHub", "", "octo/shop/.github/workflows/deploy.yml@refs/heads/main", "", Machine},
+		{"a session of AWS single sign-on", "", "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin/jane@example.com", "", Person},
+		{"a role of AWS", "", "arn:aws:sts::111122223333:assumed-role/deployer/i-0123456789abcdef0", "", Machine},
+		{"a managed identity of Azure", "", "7a1a3c3e-52f4-4e0d-9bd0-5f6b1a3f0c11", "", Machine},
+		{"a script with kubectl that runs as a service account of Google Cloud", "", "deployer@shop.iam.gserviceaccount.com", "kubectl", Script},
+		{"a robot that is excluded by name", "people: {users: ['*@*'], excludeUsers: [jenkins@example.com]}", "jenkins@example.com", "", Machine},
+		{"the robot's colleague", "people: {users: ['*@*'], excludeUsers: [jenkins@example.com]}", "jane@example.com", "", Person},
+		{"nobody", "people: {}", "jane@example.com", "kubectl", Machine},
+		{"others than the default", "people: {users: [jane]}", "jane", "", Person},
+		{"not the default any more", "people: {users: [jane]}", "bob@example.com", "kubectl", Machine},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := load(t, c.people+"\nrules: [{name: a}]").Person(c.user, c.manager, nil); got != c.want {
+			if got := load(t, c.people+"\nrules: [{name: a}]").Hand(c.user, c.manager, nil); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})

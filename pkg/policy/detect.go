@@ -78,10 +78,10 @@ func (r *CompiledRule) Detect(c Context, o *history.Object, f *history.Field) Fi
 	}
 	last := counted[n-1]
 	a := areaOf(f.Path())
-	if found := d.twoWriters(c, o, f.States(), counted, a); found.Found() {
+	if found := d.twoWriters(c, o, f, counted, a); found.Found() {
 		return found
 	}
-	if c.OneWriterSilent || last.Any(history.ByPerson) {
+	if c.OneWriterSilent || last.Any(history.ByPerson|history.ByScript) {
 		return Finding{}
 	}
 	if found := d.oneWriter(c, o, f, counted, a); found.Found() {
@@ -91,7 +91,9 @@ func (r *CompiledRule) Detect(c Context, o *history.Object, f *history.Field) Fi
 }
 
 // twoWriters finds writers who certainly are different parties and undo each other.
-func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []history.State, a area) Finding {
+func (d *Detect) twoWriters(c Context, o *history.Object, f *history.Field, counted []history.State, a area) Finding {
+	states := f.States()
+	template := strings.HasPrefix(f.Path(), "spec.template.") // it takes no requests: to change it is to roll out
 	var fast, slow, people tally
 	n, first := len(counted), len(states)-len(counted)
 	for i, s := range counted {
@@ -106,10 +108,15 @@ func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []hist
 			}
 			continue
 		}
-		if age <= d.Reversals.within() {
+		lap := time.Duration(0)
+		if a == inStatus {
+			lap = roundLap(states, first+i)
+		}
+		if age <= d.Reversals.within() && lap <= d.Reversals.within() {
 			fast.add(n - 1 - i)
 		}
-		if bringsBack(states, first+i) && !takenBack(states, first+i) && !answersRequest(states, first+i) && !daily(states, first+i) {
+		if bringsBack(states, first+i) && !takenBack(states, first+i) && !daily(states, first+i) &&
+			(template || !answersRequest(states, first+i)) && lap == 0 {
 			slow.add(n - 1 - i)
 		}
 	}
@@ -123,7 +130,7 @@ func (d *Detect) twoWriters(c Context, o *history.Object, states, counted []hist
 		return people.finding(history.PeopleAndMachine)
 	default:
 		if period, turns := cycle(counted, c.Memory); turns >= *d.SlowReversals.Count && !d.SlowReversals.off() &&
-			allCross(o, states, len(states)-turns, a) && !duet(states[len(states)-period:]) {
+			allCross(o, states, len(states)-turns, a) && !duet(states[len(states)-period:]) && (a != inStatus || period < 3) {
 			return Finding{history.SlowTwoWriters, turns, newest(turns + period)}
 		}
 	}
@@ -253,6 +260,30 @@ func daily(states []history.State, i int) bool {
 	})
 }
 
+// roundLap returns how long it took for the value at i to come about again, in a round of at least three values, each of
+// them set by a party of its own: Ready, Allocated, RequestReady. In status that is a state that is handed on from one to
+// the next, unless the round is a rush. Without such a round it returns 0.
+func roundLap(states []history.State, i int) time.Duration {
+	for back := i - 1; back >= 0; back-- {
+		if states[back].Value != states[i].Value {
+			continue
+		}
+		round := states[back:i]
+		for j, s := range round {
+			for _, t := range round[:j] {
+				if s.Value == t.Value || history.SameWriter(s, t) {
+					return 0
+				}
+			}
+		}
+		if len(round) < 3 {
+			return 0
+		}
+		return max(states[i].At().Sub(states[back].At()), 1)
+	}
+	return 0
+}
+
 // takenBack reports whether the party that made the state at i then came round by itself to what it had undone there: a
 // delivery from Git that undoes a release until the release is in Git. Nobody gives in in a fight.
 func takenBack(states []history.State, i int) bool {
@@ -270,7 +301,7 @@ func (d *Detect) alternation(now time.Time, o *history.Object, states []history.
 	for i := len(states) - 1; i >= first; i-- {
 		s := states[i]
 		if !crosses(o, states, i, a) || s.Any(history.ByPerson|history.OverPerson|history.Clock) ||
-			now.Sub(s.At()) > d.Alternations.within() {
+			now.Sub(s.At()) > d.Alternations.within() || a == inStatus && roundLap(states, i) > d.Reversals.within() {
 			break
 		}
 		n++
@@ -290,7 +321,7 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 	}
 	var owners tally
 	for i, s := range counted {
-		if s.Is(history.Reversal|history.Owner) && !s.Any(history.ByPerson|history.Cross) {
+		if s.Is(history.Reversal|history.Owner) && !s.Any(history.ByPerson|history.ByScript|history.Cross) {
 			owners.add(len(counted) - 1 - i)
 		}
 	}
@@ -305,21 +336,21 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 		return d.churningStatus(o, f, counted)
 	}
 	want := *d.SelfReversals.Count
+	if len(counted) >= want+want/2 && c.Now.Sub(counted[0].At()) <= hotFor && all(counted, history.Reversal) {
+		return Finding{history.OneWriter, len(counted), newest(len(counted))}
+	}
 	period, cycles := cycle(counted, d.SelfReversals.within())
 	// The ledger may be too short to hold as many returns of a long cycle: then all of it has to be one.
 	enough := cycles >= want || cycles+period == len(f.States()) && cycles >= want*3/4 && period > 2
 	tail := counted[len(counted)-cycles-min(period, len(counted)-cycles):]
 	switch scatter := scatter(tail, period); {
-	case c.Numerous && enough && scatter <= steady && allVain(tail):
+	case c.Numerous && enough && scatter <= steady && allVain(tail) && c.Now.Sub(tail[0].At()) > hotFor: // or it may be hot yet
 		return Finding{history.ChurnLoop, cycles, newest(len(tail))}
 	case allSpent(tail): // to clear away what is done and to do it anew, as hooks do, is a job after another, too
 	case c.Numerous: // to create and delete them, one after another, is the work of whoever runs jobs, scales, and rolls out
 	case wandered(counted[:len(counted)-len(tail)], tail):
 	case enough && scatter <= steady, cycles >= want*3/4 && scatter <= verySteady:
 		return Finding{history.OneWriter, cycles, newest(len(tail))}
-	}
-	if len(counted) >= want+want/2 && c.Now.Sub(counted[0].At()) <= hotFor && all(counted, history.Reversal) {
-		return Finding{history.OneWriter, len(counted), newest(len(counted))}
 	}
 	return Finding{}
 }

@@ -111,6 +111,11 @@ func TestAWriterWhoFightsItself(t *testing.T) {
 			writes: flagged(history.Vain, turns(9, 20*s, "app=+", "app=-")), why: "seven returns may be a bad day",
 		},
 		{
+			name: "objects of generated names, each deleted before it is ready, within half a minute", path: history.Exists, context: Context{Numerous: true},
+			writes: flagged(history.Vain, turns(20, s, "app=+", "app=-")), found: 14, want: history.OneWriter, count: 12,
+			why: "so hot that it fights itself, and not a loop before that",
+		},
+		{
 			name: "objects of generated names, one of them was ready", path: history.Exists, context: Context{Numerous: true},
 			writes: then(flagged(history.Vain, turns(6, 20*s, "app=+", "app=-")), 20*s, then(turns(2, 20*s, "app=+", "app=-"), 20*s,
 				flagged(history.Vain, turns(6, 20*s, "app=+", "app=-")))), why: "whoever scales up and down takes what comes",

@@ -262,6 +262,11 @@ func TestSlowReversals(t *testing.T) {
 			writes: gaps(48, []time.Duration{45*m - s, 15*m + s}, "culler=#", "user=-"), why: "nobody is answered so late",
 		},
 		{
+			name: "a request in a Pod template", path: "spec.template.metadata.annotations[k]", starts: "-",
+			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "vault=#", "operator=-"), found: 8, want: history.SlowTwoWriters, count: 4,
+			why: "to change a template is to roll out: nobody asks for something there, and then takes it back",
+		},
+		{
 			name: "the same request again and again", path: "metadata.annotations[k]", starts: "-",
 			writes: gaps(48, []time.Duration{2 * m, 58 * m}, "asker=yes", "doer=-"), found: 5, want: history.SlowTwoWriters, count: 4,
 			why: "by its writes alone it cannot be told from a fight: the look-alikes name such keys",
@@ -303,6 +308,17 @@ func TestPeopleAndMachines(t *testing.T) {
 		},
 		{
 			name: "two people toggle", writes: turns(40, s, jane+"=1", joe+"=0"), why: "people talk to each other",
+		},
+		{
+			name: "a script toggles", writes: flagged(history.ByScript, turns(40, 30*s, "ci=1", "ci=0")), why: "a procedure that somebody has written down",
+		},
+		{
+			name: "a script that works for one owner and then for another", writes: flagged(history.ByScript|history.Owner, turns(40, s, "ci=1", "ci=0")),
+			why: "the same",
+		},
+		{
+			name: "two scripts", writes: flagged(history.ByScript, turns(40, 10*m, "ci=1", "cron=0")), found: 5, want: history.SlowTwoWriters, count: 4,
+			why: "against each other they are machines",
 		},
 		{
 			name: "a machine undoes a person four times", writes: turns(9, m, undone...), why: "people toggle things while they work",
@@ -473,6 +489,31 @@ func TestStatus(t *testing.T) {
 		{
 			name: "a pod that is not known", path: condition, writes: turns(40, 30*s, "ctl/set/pod-a=True", "ctl/clear/=0"),
 			why: "may be the same process",
+		},
+		{
+			name: "three users who go round slowly", path: "status.state", writes: gaps(60, []time.Duration{4 * m, s, m}, "alloc=Allocated", "game=Done", "ctl=Ready"),
+			why: "a state that is handed on: to a match, to whoever cleans up, and to the next match",
+		},
+		{
+			name: "three users who go round within two minutes", path: "status.state", writes: gaps(60, []time.Duration{m, s, 59 * s}, "alloc=Allocated", "game=Done", "ctl=Ready"),
+			found: 6, want: history.TwoWriters, count: 3, why: "inclusive",
+		},
+		{
+			name: "three users who go round just slower", path: "status.state", writes: gaps(60, []time.Duration{m, s, m}, "alloc=Allocated", "game=Done", "ctl=Ready"),
+			why: "nor does it count as taking turns",
+		},
+		{
+			name: "three users who go round fast", path: "status.state", writes: turns(60, s, "a=1", "b=2", "c=3"),
+			found: 6, want: history.TwoWriters, count: 3, why: "no state is that short",
+		},
+		{
+			name: "two users who go back and forth slowly, and a third one", path: "status.state", starts: "2",
+			writes: turns(60, 10*m, "a=1", "b=2", "a=1", "b=2", "a=1", "b=2", "c=3", "b=2"),
+			found:  5, want: history.SlowTwoWriters, count: 4, why: "two of them undo each other",
+		},
+		{
+			name: "three users who go round slowly, in spec", path: "spec.state", writes: turns(60, 10*m, "a=1", "b=2", "c=3"),
+			found: 7, want: history.SlowTwoWriters, count: 4, why: "what is wanted is no state",
 		},
 		{
 			name: "two managers of one user in spec", path: "spec.paused", writes: turns(4, s, "ctl/set/=True", "ctl/clear/=0"),

@@ -70,6 +70,6 @@ func FuzzLoad(f *testing.F) {
 		m.Rule([]byte("spec.template.spec.containers[name=a].image"))
 		m.Silence([]byte("status.conditions[type=a].status"), "u", "m", []string{"g"})
 		p.Exempt("u", "m", "n", []string{"g"})
-		p.Person("u", "m", []string{"g"})
+		p.Hand("u", "m", []string{"g"})
 	})
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/bits"
+	"strings"
 )
 
 // Target is what a request is about.
@@ -161,9 +162,29 @@ func (p *Policy) Exempt(user, manager, namespace string, groups []string) Exempt
 	return NotExempt
 }
 
-// Person reports whether this writer is a person, or a script that one runs.
-func (p *Policy) Person(user, manager string, groups []string) bool {
-	return p.people.fit(user, manager, groups)
+// Hand is who guides a writer.
+type Hand uint8
+
+// The hands.
+const (
+	Machine Hand = iota
+	Person
+	// Script: a service account with a tool that is made for people. What it does by itself is a procedure that somebody has
+	// written down; against others it is as tireless as any machine.
+	Script
+)
+
+// Hand returns who guides this writer.
+func (p *Policy) Hand(user, manager string, groups []string) Hand {
+	switch {
+	case p.people.named(user, groups):
+		return Person
+	case !p.people.managers.fits(manager):
+		return Machine
+	case strings.HasPrefix(user, "system:serviceaccount:") || p.people.excludeUsers.fits(user):
+		return Script
+	}
+	return Person
 }
 
 // Preferred reports whether this writer is the party that r lets win.

@@ -181,22 +181,26 @@ rules: [{name: all, prefer: {users: [argo], groups: [owners], managers: [argocd]
 		}
 	}
 	for _, c := range []struct {
-		user, manager     string
-		groups            []string
-		person, preferred bool
+		user, manager string
+		groups        []string
+		hand          Hand
+		preferred     bool
 	}{
-		{"jane@example.com", "", nil, true, false},
-		{"jane@example.org", "", nil, false, false},
-		{"system:serviceaccount:ci:ci", "kubectl-patch", nil, true, false},
-		{"x", "", []string{"sso"}, true, false},
-		{"argo", "", nil, false, true},
-		{"x", "argocd", nil, false, true},
-		{"x", "", []string{"owners"}, false, true},
-		{"x", "y", []string{"z"}, false, false},
-		{"", "", nil, false, false},
+		{"jane@example.com", "", nil, Person, false},
+		{"jane@example.org", "", nil, Machine, false},
+		{"jane@example.org", "kubectl-patch", nil, Person, false},
+		{"system:serviceaccount:ci:ci", "kubectl-patch", nil, Script, false},
+		{"system:serviceaccount:ci:ci", "kubectl-patch", []string{"sso"}, Person, false},
+		{"system:serviceaccount:ci:ci", "deployer", nil, Machine, false},
+		{"x", "", []string{"sso"}, Person, false},
+		{"argo", "", nil, Machine, true},
+		{"x", "argocd", nil, Machine, true},
+		{"x", "", []string{"owners"}, Machine, true},
+		{"x", "y", []string{"z"}, Machine, false},
+		{"", "", nil, Machine, false},
 	} {
-		if got := p.Person(c.user, c.manager, c.groups); got != c.person {
-			t.Errorf("%+v: Person is %v", c, got)
+		if got := p.Hand(c.user, c.manager, c.groups); got != c.hand {
+			t.Errorf("%+v: Hand is %v", c, got)
 		}
 		if got := p.Rules()[0].Preferred(c.user, c.manager, c.groups); got != c.preferred {
 			t.Errorf("%+v: Preferred is %v", c, got)
@@ -222,7 +226,7 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 		if m.Empty() || m.Rule(path) == nil || m.Silence(path, "system:kube-controller-manager", "", groups) != OneWriter {
 			t.Error("it does not match")
 		}
-		if p.Person("x", "y", groups) || p.Exempt("x", "y", "z", groups) != NotExempt {
+		if p.Hand("x", "y", groups) != Machine || p.Exempt("x", "y", "z", groups) != NotExempt {
 			t.Error("a person, or exempt")
 		}
 	}); n != 0 {

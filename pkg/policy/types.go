@@ -89,12 +89,13 @@ type Writers struct {
 }
 
 // People names the writers who are people by wildcard (`*` is any run of characters): whoever fits an entry of users,
-// groups or managers.
+// groups or managers. A service account, or an excluded user, whom only a manager makes one runs a script: what it does by
+// itself is never a fight or a loop, but it is no person to others.
 type People struct {
 	// Users by name, such as `*@example.com`.
 	Users []string `json:"users,omitzero" check:"wildcard"`
-	// ExcludeUsers are machines, although an entry of users fits their names: the service accounts of a cloud, say. Groups
-	// and managers still count for them, so that a script run with kubectl is a person's whoever it runs as.
+	// ExcludeUsers are machines, although an entry of users fits their names: the service accounts of a cloud, say. A group
+	// still makes one a person.
 	ExcludeUsers []string `json:"excludeUsers,omitzero" check:"wildcard"`
 	// Groups, one of which the user is in.
 	Groups []string `json:"groups,omitzero" check:"wildcard"`

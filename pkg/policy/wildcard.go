@@ -142,8 +142,9 @@ func newPeople(p People) people {
 	return people{newWriters(Writers{Users: p.Users, Groups: p.Groups, Managers: p.Managers}), newWildcards(p.ExcludeUsers)}
 }
 
-func (p *people) fit(user, manager string, groups []string) bool {
-	return p.users.fits(user) && !p.excludeUsers.fits(user) || p.managers.fits(manager) || p.groups.fitsAny(groups)
+// named reports whether the user is a person, whatever it writes with.
+func (p *people) named(user string, groups []string) bool {
+	return p.users.fits(user) && !p.excludeUsers.fits(user) || p.groups.fitsAny(groups)
 }
 
 func (w *writers) none() bool { return w.users.none() && w.groups.none() && w.managers.none() }
