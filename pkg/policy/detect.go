@@ -36,6 +36,13 @@ const (
 // fights itself do, in random order.
 const hotFor = 30 * time.Second
 
+// An object is replaced if it is made anew within replacedWithin of its deletion. More than replacedEvery apart, that may be a
+// timetable.
+const (
+	replacedWithin = 5 * time.Second
+	replacedEvery  = 10 * time.Minute
+)
+
 // Context is what detection has to know besides a field's ledger.
 type Context struct {
 	Now time.Time
@@ -352,7 +359,26 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 	case enough && scatter <= steady, cycles >= want*3/4 && scatter <= verySteady:
 		return Finding{history.OneWriter, cycles, newest(len(tail))}
 	}
+	if f.Path() == history.Exists && !c.Numerous {
+		return d.replacing(counted)
+	}
 	return Finding{}
+}
+
+// replacing finds one writer that deletes an object and makes it anew at once, in every one of its rounds: it does so where
+// it need not, and whoever watches or relies on the object is without it each time.
+func (d *Detect) replacing(counted []history.State) Finding {
+	period, returns := cycle(counted, replacedEvery)
+	tail := counted[len(counted)-returns-min(period, len(counted)-returns):]
+	if period != 2 || returns < *d.SelfReversals.Count || scatter(tail, period) > steady || allSpent(tail) {
+		return Finding{}
+	}
+	for i, s := range tail[1:] {
+		if s.Value == history.Present && s.At().Sub(tail[i].At()) > replacedWithin {
+			return Finding{}
+		}
+	}
+	return Finding{history.ChurnLoop, returns, newest(len(tail))}
 }
 
 // allSpent reports whether nothing was deleted that had not served its purpose.

@@ -125,6 +125,31 @@ func TestAWriterWhoFightsItself(t *testing.T) {
 			found: 8, want: history.OneWriter, count: 6, why: "it was of use still",
 		},
 		{
+			name: "an object that is replaced in every round", path: history.Exists, starts: "+",
+			writes: gaps(40, []time.Duration{5 * s, 2 * m}, "app=-", "app=+"), found: 10, want: history.ChurnLoop, count: 8,
+			why: "nobody asked for that",
+		},
+		{
+			name: "an object that is replaced every ten minutes", path: history.Exists, starts: "+",
+			writes: gaps(40, []time.Duration{5 * s, 10 * m}, "app=-", "app=+"), found: 10, want: history.ChurnLoop, count: 8, why: "inclusive",
+		},
+		{
+			name: "an object that is replaced every ten minutes and more", path: history.Exists, starts: "+",
+			writes: gaps(40, []time.Duration{5 * s, 10*m + s}, "app=-", "app=+"), why: "that may be a timetable",
+		},
+		{
+			name: "an object that is deleted, and made anew a while later", path: history.Exists, starts: "+",
+			writes: gaps(40, []time.Duration{5*s + ms, 2 * m}, "app=-", "app=+"), why: "it may be wanted anew: a check that is run at times",
+		},
+		{
+			name: "an object that is done, replaced in every round", path: history.Exists, starts: "+",
+			writes: flagged(history.Spent, gaps(40, []time.Duration{5 * s, 2 * m}, "app=-", "app=+")), why: "one job after another",
+		},
+		{
+			name: "an object that is replaced now and then", path: history.Exists, starts: "+",
+			writes: gaps(40, []time.Duration{s, 9 * m, s, m, s, 5 * m}, "app=-", "app=+"), why: "there is a reason each time",
+		},
+		{
 			name: "an object that is deleted once it is done, and made anew", path: history.Exists,
 			writes: flagged(history.Spent, turns(60, 5*s, "app=+", "app=-")), why: "one job after another",
 		},
