@@ -87,13 +87,13 @@ func (e *encoder) string(s string) {
 func (e *encoder) field(f *Field) {
 	e.string(f.Path())
 	e.uint(uint64(f.base))
-	e.uint(f.settled)
+	e.uint(f.getRare().settled)
 	e.run(f.Run)
-	if f.lost.ms() == 0 {
-		e.b = append(e.b, 0)
-	} else {
+	if lost, ok := f.lost(); ok {
 		e.b = append(e.b, 1)
-		e.state(f.lost)
+		e.state(lost)
+	} else {
+		e.b = append(e.b, 0)
 	}
 	e.uint(uint64(len(f.states)))
 	for _, s := range f.states {
@@ -216,10 +216,13 @@ func (d *decoder) string() string {
 }
 
 func (d *decoder) field() Field {
-	f := Field{path: unique.Make(d.string()), base: d.uint32(), settled: d.uint(), Run: d.run()}
+	f := Field{path: unique.Make(d.string()), base: d.uint32()}
+	r := rare{settled: d.uint()}
+	f.Run = d.run()
 	if d.byte() != 0 {
-		f.lost = d.state()
+		r.lost = d.state()
 	}
+	f.setRare(r)
 	states := d.len(16)
 	f.states = make([]State, 0, states)
 	for ; states > 0 && d.err == nil; states-- {

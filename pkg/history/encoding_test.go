@@ -49,7 +49,9 @@ func richObject() *Object {
 	f.Fight.Bucket = bucketWith(rate.Every(time.Minute), 5, 2250, f.Fight.Last)
 
 	f = o.Field([]byte(signature))
-	f.settled = millis(t0.Add(time.Second))
+	r := f.getRare()
+	r.settled = millis(t0.Add(time.Second))
+	f.setRare(r)
 	f.Fight = &Fight{Phase: Open, Signal: Alternation, Since: t0, Last: t0}
 	return o
 }

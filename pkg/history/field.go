@@ -6,7 +6,7 @@ import (
 	"unique"
 )
 
-// Field is the ledger of one field: its last states, oldest first, and the fight over it if there is one. It takes 80
+// Field is the ledger of one field: its last states, oldest first, and the fight over it if there is one. It takes 64
 // bytes and 16 for each state.
 type Field struct {
 	path   unique.Handle[string]
@@ -17,11 +17,46 @@ type Field struct {
 	Run Run
 	// base is the stored object that the last proposal was made upon: see Object.base.
 	base uint32
+	// rare is what few fields have, nil if there is nothing of it.
+	rare *rare
+}
+
+type rare struct {
 	// lost is the first proposal made upon base that was taken for never stored, none if it has no time. Whoever is shown
 	// the object as it was before, by the API server's cache or in a race, makes it look so for a moment.
 	lost State
 	// settled is when the last fight over the field ended, in milliseconds: what came before counts no more.
 	settled uint64
+}
+
+func (f *Field) getRare() rare {
+	if f.rare == nil {
+		return rare{}
+	}
+	return *f.rare
+}
+
+func (f *Field) setRare(r rare) {
+	switch {
+	case r == rare{}:
+		f.rare = nil
+	case f.rare == nil:
+		f.rare = new(r)
+	default:
+		*f.rare = r
+	}
+}
+
+// lost returns the proposal that may have been lost, and false if there is none.
+func (f *Field) lost() (State, bool) {
+	s := f.getRare().lost
+	return s, s.ms() != 0
+}
+
+func (f *Field) setLost(s State) {
+	r := f.getRare()
+	r.lost = s
+	f.setRare(r)
 }
 
 // Run is a row of writes of one field by one party, no two of them far apart.
@@ -76,8 +111,8 @@ func (f *Field) Last() (State, bool) {
 // Counted returns the states that count at now: written within memory and after the last fight over the field ended.
 func (f *Field) Counted(now time.Time, memory time.Duration) []State {
 	n := millis(now)
-	i := len(f.states)
-	for i > 0 && f.states[i-1].ms() > f.settled && f.states[i-1].since(n) <= memory {
+	i, settled := len(f.states), f.getRare().settled
+	for i > 0 && f.states[i-1].ms() > settled && f.states[i-1].since(n) <= memory {
 		i--
 	}
 	return f.states[i:]
@@ -86,11 +121,16 @@ func (f *Field) Counted(now time.Time, memory time.Duration) []State {
 // End forgets the fight over f. Reversals up to now no longer count towards another one.
 func (f *Field) End(now time.Time) {
 	f.Fight = nil
-	f.settled = millis(now)
+	r := f.getRare()
+	r.settled = millis(now)
+	f.setRare(r)
 }
 
 // Restart forgets the field's states, as if it had never changed. A fight over it goes on.
-func (f *Field) Restart() { f.states, f.Run, f.lost = f.states[:0], Run{}, State{} }
+func (f *Field) Restart() {
+	f.states, f.Run = f.states[:0], Run{}
+	f.setLost(State{})
+}
 
 // mark is what a proposal displaced, for taking it back.
 type mark struct {
@@ -150,8 +190,8 @@ func (f *Field) drop() {
 
 // lose takes back the newest state, a proposal, and remembers it if it is the first one made upon its object.
 func (f *Field) lose() {
-	if f.lost.ms() == 0 && f.Path() != Exists {
-		f.lost = f.states[len(f.states)-1]
+	if _, already := f.lost(); !already && f.Path() != Exists {
+		f.setLost(f.states[len(f.states)-1])
 	}
 	f.drop()
 }
@@ -161,8 +201,8 @@ func (f *Field) find(o *Object) {
 	if n := len(f.states); n > 1 && f.states[n-1].Is(Pending) {
 		f.drop()
 	}
-	was := f.lost
-	f.lost = State{}
+	was, _ := f.lost()
+	f.setLost(State{})
 	f.push(o, o.limits(), was.Value, was.ms(), was.writer(), was.flags()&callers)
 }
 
@@ -182,6 +222,9 @@ func (f *Field) clone() Field {
 	c.states = append([]State(nil), f.states...)
 	if f.Fight != nil {
 		c.Fight = f.Fight.clone()
+	}
+	if f.rare != nil {
+		c.rare = new(*f.rare)
 	}
 	return c
 }

@@ -21,7 +21,7 @@ func FuzzUnmarshal(f *testing.F) {
 		if o.UnmarshalBinary(b) != nil {
 			return
 		}
-		if n := cap(o.writers)*8 + cap(o.fields)*int(unsafe.Sizeof(Field{})); n > 64+16*len(b) {
+		if n := cap(o.writers)*8 + cap(o.fields)*int(unsafe.Sizeof(Field{})+unsafe.Sizeof(rare{})); n > 64+16*len(b) {
 			t.Errorf("%d bytes of lists for an encoding of %d", n, len(b))
 		}
 		once := encode(t, &o)

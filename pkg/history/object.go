@@ -137,11 +137,11 @@ func (o *Object) Settle(now time.Time, path []byte, s Stored) *Field {
 	case f.states[n-1].Value == s.Value:
 		if f.states[n-1].Is(Pending) {
 			f.states[n-1].clear(Pending)
-			f.lost = State{}
+			f.setLost(State{})
 		}
 		return f
 	case n > 1 && f.states[n-1].Is(Pending) && f.states[n-2].Value == s.Value && !o.undone(now, f, f.states[n-1], s):
-		if f.lost.ms() == 0 || !o.undone(now, f, f.lost, s) {
+		if lost, ok := f.lost(); !ok || !o.undone(now, f, lost, s) {
 			f.lose()
 			return f
 		}
@@ -151,7 +151,7 @@ func (o *Object) Settle(now time.Time, path []byte, s Stored) *Field {
 		return f
 	}
 	f.states[len(f.states)-1].clear(Pending)
-	f.lost = State{}
+	f.setLost(State{})
 	at := unseenAt(f.states[len(f.states)-1].ms(), s.At, millis(now))
 	f.push(o, o.limits(), s.Value, at, o.Writer(s.Owner), Unseen)
 	return f
@@ -160,10 +160,11 @@ func (o *Object) Settle(now time.Time, path []byte, s Stored) *Field {
 // refound reports whether what is stored is the proposal that was taken for never stored. It is not if managedFields name
 // another manager.
 func (o *Object) refound(now time.Time, f *Field, s Stored) bool {
-	if f.lost.ms() == 0 || f.lost.Value != s.Value || f.lost.since(millis(now)) > staleFor {
+	lost, ok := f.lost()
+	if !ok || lost.Value != s.Value || lost.since(millis(now)) > staleFor {
 		return false
 	}
-	manager := o.WriterOf(f.lost).Manager
+	manager := o.WriterOf(lost).Manager
 	return manager == "" || s.Owner.Manager == "" || manager == s.Owner.Manager
 }
 
@@ -218,7 +219,8 @@ func (o *Object) Propose(now time.Time, f *Field, v Value, writer Writer, flags 
 		at = max(at, last.ms()) // the clock may jump back
 	}
 	if base := o.base(f); base != f.base {
-		f.base, f.lost = base, State{}
+		f.base = base
+		f.setLost(State{})
 	}
 	return Attempt{f, f.push(o, o.limits(), v, at, o.Writer(writer), flags&callers|Pending)}
 }

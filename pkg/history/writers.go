@@ -58,8 +58,8 @@ func (o *Object) usedWriters() (used uint64) {
 		for _, s := range f.states {
 			mark(s.writer())
 		}
-		if f.lost.ms() != 0 {
-			mark(f.lost.writer())
+		if lost, ok := f.lost(); ok {
+			mark(lost.writer())
 		}
 		if f.Fight != nil {
 			used |= f.Fight.parties

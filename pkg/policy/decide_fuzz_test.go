@@ -28,7 +28,7 @@ func FuzzDecide(f *testing.F) {
 	passes := []Reason{
 		ReasonNone, ReasonNone, ReasonNone, ReasonNone, ReasonNone, ReasonPreferred, ReasonExempt, ReasonCleanup,
 	}
-	flags := []history.Flags{0, history.Owner, history.Clock, history.OrderOnly, history.Growing, history.QuantityOnly, history.Spent, history.Vain, history.Retimed}
+	flags := []history.Flags{0, history.Owner, history.Clock, history.OrderOnly, history.Growing, history.QuantityOnly, history.Spent, history.Vain, history.Retimed, history.ByScript}
 
 	duel := func(n int, wait byte) (b []byte) {
 		for i := range n {
