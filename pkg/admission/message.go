@@ -2,6 +2,7 @@ package admission
 
 import (
 	"encoding/base64"
+	"math/bits"
 	"sort"
 	"strconv"
 	"strings"
@@ -98,7 +99,7 @@ func sentence(o Object, v *Verdict, limit int) string {
 	field := shorten(v.Path, limit)
 	if v.Kind() == "loop" {
 		by := shorten(writerName(v.Writer), limit)
-		times := strconv.Itoa(v.Count) + " times in a row"
+		times := roughly(v.Count) + " times in a row"
 		switch v.Signal {
 		case history.IneffectiveLoop:
 			return by + " wrote " + object + " " + times + " without changing anything"
@@ -108,7 +109,20 @@ func sentence(o Object, v *Verdict, limit int) string {
 		return by + " rewrote " + field + " of " + object + " " + times
 	}
 	return field + " of " + object + " is fought over by " + partyNames(v.Parties, limit) + ", " +
-		strconv.Itoa(v.Count) + " reversals"
+		roughly(v.Count) + " reversals"
+}
+
+// exactly is up to where a count is said as it is.
+const exactly = 16
+
+// roughly says a count, a large one by the power of two that it is over. A fight then has few messages, however long it
+// lasts: clients built with older versions of controller-runtime remember every warning that they have ever logged, and
+// Events are counted by their text.
+func roughly(n int) string {
+	if n <= exactly {
+		return strconv.Itoa(n)
+	}
+	return "over " + strconv.Itoa(1<<(bits.Len(uint(n-1))-1))
 }
 
 // maxNamed is how many parties a message names.

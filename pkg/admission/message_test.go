@@ -65,6 +65,24 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestLargeCountsAreRounded(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "0", 3: "3", 16: "16", 17: "over 16", 32: "over 16", 33: "over 32", 64: "over 32", 65: "over 64", 1000000: "over 524288",
+	} {
+		if got := roughly(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+	v := verdictOf(history.TwoWriters, policy.ReasonWarned, policy.Warn, policy.ActionReject)
+	said := map[string]bool{}
+	for v.Count = range 1 << 14 {
+		said[warnings(account, []Verdict{v})[0]] = true
+	}
+	if len(said) > 30 {
+		t.Errorf("a fight of 16,384 writes has %d different warnings", len(said))
+	}
+}
+
 func TestADenialSaysWhatToDo(t *testing.T) {
 	v := verdictOf(history.OneWriter, policy.ReasonRejected, policy.Enforce, policy.ActionReject)
 	v.Parties = v.Parties[:1]

@@ -190,7 +190,7 @@ func TestRejectSaysWhatAndWhoAndUntilWhen(t *testing.T) {
 				t.Errorf("the message does not say %q:\n%s", part, message)
 			}
 		}
-		count := regexp.MustCompile(`, (\d+) reversals`).FindStringSubmatch(message)
+		count := regexp.MustCompile(`, (?:over )?(\d+) reversals`).FindStringSubmatch(message)
 		if count == nil {
 			t.Fatalf("the message does not say how many reversals there were:\n%s", message)
 		}

@@ -77,7 +77,7 @@ func TestADryRunIsAnsweredAsTheWriteWouldBe(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, rule("action: Reject"))
 		red, _ := quarrel(t, s, "settings")
-		counted := regexp.MustCompile(`, (\d+) reversals`)
+		counted := regexp.MustCompile(`, (?:over )?\d+ reversals`)
 		var counts []string
 		for range 3 {
 			_, err := red.signsDry("settings")
