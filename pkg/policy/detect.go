@@ -115,10 +115,7 @@ func (d *Detect) twoWriters(c Context, o *history.Object, f *history.Field, coun
 			}
 			continue
 		}
-		lap := time.Duration(0)
-		if a == inStatus {
-			lap = roundLap(states, first+i)
-		}
+		lap := roundLap(states, first+i, a)
 		if age <= d.Reversals.within() && lap <= d.Reversals.within() {
 			fast.add(n - 1 - i)
 		}
@@ -269,8 +266,11 @@ func daily(states []history.State, i int) bool {
 
 // roundLap returns how long it took for the value at i to come about again, in a round of at least three values, each of
 // them set by a party of its own: Ready, Allocated, RequestReady. In status that is a state that is handed on from one to
-// the next, unless the round is a rush. Without such a round it returns 0.
-func roundLap(states []history.State, i int) time.Duration {
+// the next, unless the round is a rush. Without such a round, and elsewhere, it returns 0.
+func roundLap(states []history.State, i int, a area) time.Duration {
+	if a != inStatus {
+		return 0
+	}
 	for back := i - 1; back >= 0; back-- {
 		if states[back].Value != states[i].Value {
 			continue
@@ -308,7 +308,7 @@ func (d *Detect) alternation(now time.Time, o *history.Object, states []history.
 	for i := len(states) - 1; i >= first; i-- {
 		s := states[i]
 		if !crosses(o, states, i, a) || s.Any(history.ByPerson|history.OverPerson|history.Clock) ||
-			now.Sub(s.At()) > d.Alternations.within() || a == inStatus && roundLap(states, i) > d.Reversals.within() {
+			now.Sub(s.At()) > d.Alternations.within() || roundLap(states, i, a) > d.Reversals.within() {
 			break
 		}
 		n++
@@ -349,7 +349,7 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 	period, cycles := cycle(counted, d.SelfReversals.within())
 	// The ledger may be too short to hold as many returns of a long cycle: then all of it has to be one.
 	enough := cycles >= want || cycles+period == len(f.States()) && cycles >= want*3/4 && period > 2
-	tail := counted[len(counted)-cycles-min(period, len(counted)-cycles):]
+	tail := counted[len(counted)-cycles-period:]
 	switch scatter := scatter(tail, period); {
 	case c.Numerous && enough && scatter <= steady && allVain(tail) && c.Now.Sub(tail[0].At()) > hotFor: // or it may be hot yet
 		return Finding{history.ChurnLoop, cycles, newest(len(tail))}
@@ -369,7 +369,7 @@ func (d *Detect) oneWriter(c Context, o *history.Object, f *history.Field, count
 // it need not, and whoever watches or relies on the object is without it each time.
 func (d *Detect) replacing(counted []history.State) Finding {
 	period, returns := cycle(counted, replacedEvery)
-	tail := counted[len(counted)-returns-min(period, len(counted)-returns):]
+	tail := counted[len(counted)-returns-period:]
 	if period != 2 || returns < *d.SelfReversals.Count || scatter(tail, period) > steady || allSpent(tail) {
 		return Finding{}
 	}
