@@ -197,10 +197,12 @@ func rulesOfTheDocumentation(t *testing.T) []string {
 func (s *scene) register(ports ...int32) {
 	s.t.Helper()
 	fail, none, timeout := admissionv1.Fail, admissionv1.SideEffectClassNone, int32(20)
-	rules := []admissionv1.RuleWithOperations{{
-		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
-	}}
+	rulesFor := func(resource string) []admissionv1.RuleWithOperations {
+		return []admissionv1.RuleWithOperations{{
+			Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+			Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+		}}
+	}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.name}}
 	client := func(path string, port int32) admissionv1.WebhookClientConfig {
 		return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
@@ -209,32 +211,27 @@ func (s *scene) register(ports ...int32) {
 	}
 	v := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.name}}
 	m := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.name}}
+	validating := func(name, resource string, at admissionv1.WebhookClientConfig) {
+		v.Webhooks = append(v.Webhooks, admissionv1.ValidatingWebhook{
+			Name: name, ClientConfig: at, Rules: rulesFor(resource), FailurePolicy: &fail, SideEffects: &none,
+			NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
+		})
+	}
+	mutating := func(name, resource string, at admissionv1.WebhookClientConfig) {
+		m.Webhooks = append(m.Webhooks, admissionv1.MutatingWebhook{
+			Name: name, ClientConfig: at, Rules: rulesFor(resource), FailurePolicy: &fail, SideEffects: &none,
+			NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
+		})
+	}
 	for i, port := range ports {
 		name := fmt.Sprintf("replica-%d.truce.dev", i)
-		v.Webhooks = append(v.Webhooks, admissionv1.ValidatingWebhook{
-			Name: name, ClientConfig: client("/validate", port), Rules: rules, FailurePolicy: &fail, SideEffects: &none,
-			NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
-		})
-		m.Webhooks = append(m.Webhooks, admissionv1.MutatingWebhook{
-			Name: name, ClientConfig: client("/mutate", port), Rules: rules, FailurePolicy: &fail, SideEffects: &none,
-			NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
-		})
+		validating(name, "configmaps", client("/validate", port))
+		mutating(name, "configmaps", client("/mutate", port))
 	}
+	const heard = "heard.truce.dev"
 	unreachable := admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1:1/")}
-	creationsOf := func(resource string) []admissionv1.RuleWithOperations {
-		return []admissionv1.RuleWithOperations{{
-			Operations: []admissionv1.OperationType{admissionv1.Create},
-			Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
-		}}
-	}
-	v.Webhooks = append(v.Webhooks, admissionv1.ValidatingWebhook{
-		Name: "heard.truce.dev", ClientConfig: unreachable, Rules: creationsOf("resourcequotas"), FailurePolicy: &fail,
-		SideEffects: &none, NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
-	})
-	m.Webhooks = append(m.Webhooks, admissionv1.MutatingWebhook{
-		Name: "heard.truce.dev", ClientConfig: unreachable, Rules: creationsOf("limitranges"), FailurePolicy: &fail,
-		SideEffects: &none, NamespaceSelector: selector, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
-	})
+	validating(heard, "resourcequotas", unreachable)
+	mutating(heard, "limitranges", unreachable)
 	api := kube.AdmissionregistrationV1()
 	_, err := api.ValidatingWebhookConfigurations().Create(s.t.Context(), v, metav1.CreateOptions{FieldManager: "helm"})
 	_, err2 := api.MutatingWebhookConfigurations().Create(s.t.Context(), m, metav1.CreateOptions{FieldManager: "helm"})
@@ -253,7 +250,7 @@ func (s *scene) register(ports ...int32) {
 	eventually(s.t, "the API server has heard of the webhooks", func() error {
 		_, err := kube.CoreV1().ResourceQuotas(s.name).Create(s.t.Context(), &corev1.ResourceQuota{ObjectMeta: probe}, dryRun)
 		_, err2 := kube.CoreV1().LimitRanges(s.name).Create(s.t.Context(), &corev1.LimitRange{ObjectMeta: probe}, dryRun)
-		if !refusedFor(err, "heard.truce.dev") || !refusedFor(err2, "heard.truce.dev") {
+		if !refusedFor(err, heard) || !refusedFor(err2, heard) {
 			return fmt.Errorf("creations are answered with %v and %v", err, err2)
 		}
 		return nil

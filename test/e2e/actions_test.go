@@ -165,6 +165,9 @@ func TestThrottleWithRetryAfter(t *testing.T) {
 	})
 }
 
+// reversals is the count that a message says; a large one is rounded.
+var reversals = regexp.MustCompile(`, (?:over )?(\d+) reversals`)
+
 // rfc3339 is the time at which a message says that the truce ends.
 var rfc3339 = regexp.MustCompile(`until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
 
@@ -190,7 +193,7 @@ func TestRejectSaysWhatAndWhoAndUntilWhen(t *testing.T) {
 				t.Errorf("the message does not say %q:\n%s", part, message)
 			}
 		}
-		count := regexp.MustCompile(`, (?:over )?(\d+) reversals`).FindStringSubmatch(message)
+		count := reversals.FindStringSubmatch(message)
 		if count == nil {
 			t.Fatalf("the message does not say how many reversals there were:\n%s", message)
 		}

@@ -164,9 +164,14 @@ func (h *hook) turns(kinds ...string) []turn {
 
 // awaitTurns is turns once there are n of them, or patience is at its end: the log follows the webhook's answers. What
 // they should be is for the caller to say.
-func (h *hook) awaitTurns(n int, kinds ...string) (all []turn) {
+func (h *hook) awaitTurns(n int, kinds ...string) []turn {
 	h.t.Helper()
-	until(h.t, patience, 10*time.Millisecond, func(int) bool {
+	return h.awaitTurnsFor(patience, n, kinds...)
+}
+
+func (h *hook) awaitTurnsFor(most time.Duration, n int, kinds ...string) (all []turn) {
+	h.t.Helper()
+	until(h.t, most, 10*time.Millisecond, func(int) bool {
 		all = h.turns(kinds...)
 		return len(all) >= n
 	})
@@ -176,17 +181,12 @@ func (h *hook) awaitTurns(n int, kinds ...string) (all []turn) {
 // starts returns the fights that were found, of which there are at most n. A verdict is counted before it is given, and
 // then it is logged: the lines of those that were given are waited for, but not for long, since verdicts upon an object
 // that the API server's cache had too old are counted and never logged.
-func (h *hook) starts(n int) (found []turn) {
+func (h *hook) starts(n int) []turn {
 	h.t.Helper()
-	if found = h.turns("Started"); h.gone || len(found) >= n {
+	if found := h.turns("Started"); h.gone || len(found) >= n {
 		return found
 	}
-	n = min(n, int(h.metric("truce_verdicts_total")))
-	until(h.t, 3*time.Second, 10*time.Millisecond, func(int) bool {
-		found = h.turns("Started")
-		return len(found) >= n
-	})
-	return found
+	return h.awaitTurnsFor(3*time.Second, min(n, int(h.metric("truce_verdicts_total"))), "Started")
 }
 
 // guessed tells whether the webhook had to guess who made some write, from its manager, which is everybody's here. On a busy
